@@ -1,0 +1,1 @@
+"""The old API, whole, on one PostgreSQL database; it imports nothing from the other packages."""

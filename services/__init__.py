@@ -1,0 +1,1 @@
+"""The extracted services, one package per domain; none imports another."""
