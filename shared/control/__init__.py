@@ -1,1 +1,1 @@
-"""The control store: durable facts that a command changes (flags, placements, phases), and how processes follow them."""
+"""The control store: facts that a command changes, and how processes follow them."""
