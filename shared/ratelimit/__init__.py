@@ -1,0 +1,1 @@
+"""Rate limits: the buckets of the public contract and their counters in Redis."""
