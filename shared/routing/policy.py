@@ -1,0 +1,56 @@
+"""Edge policies of a route as the manifest states them; pure models, knows nothing of enforcement."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _is_network(text: str) -> str:
+    ipaddress.ip_network(text)
+    return text
+
+
+def _is_method(text: str) -> str:
+    if not text.isalpha() or not text.isupper():
+        raise ValueError(f"{text!r} is not a method in capital letters")
+    return text
+
+
+Network = Annotated[str, AfterValidator(_is_network)]
+Method = Annotated[str, AfterValidator(_is_method)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RateLimit(_Model):
+    """Requests per fixed window of 60 s, counted in Redis under `rl:<bucket>:<subject>:<window>`."""
+
+    bucket: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
+    requests: int = Field(ge=1, le=1_000_000)
+    by: Literal["user", "address"] = "user"
+
+
+class Timeouts(_Model):
+    """Waiting times towards the upstream, in seconds."""
+
+    connect_seconds: float = Field(default=2.0, gt=0, le=60)
+    first_byte_seconds: float = Field(default=58.0, gt=0, le=3600)  # below nginx's 60
+    activity_seconds: float = Field(default=100.0, gt=0, le=3600)
+
+
+class RoutePolicy(_Model):
+    """What the router does for a route before either side sees the request. Everything is optional."""
+
+    auth: Literal["none", "user", "service"] = "none"
+    identity_headers: bool = False
+    rate_limit: RateLimit | None = None
+    max_body_bytes: int | None = Field(default=None, ge=0)
+    allowed_networks: tuple[Network, ...] = ()
+    allowed_methods: tuple[Method, ...] = ()
+    security_headers: bool = False
+    timeouts: Timeouts = Timeouts()
