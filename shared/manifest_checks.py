@@ -131,12 +131,11 @@ def _phases(manifest: Manifest) -> Iterator[tuple[str, str]]:
                 continue
             if name not in manifest.services:
                 yield name, f"phase {phase.number} names a service that does not exist"
-            elif step.do == "ramp":
-                if ramped.setdefault(name, phase.number) != phase.number:
-                    yield (
-                        name,
-                        f"ramped in phases {ramped[name]} and {phase.number}; once is enough",
-                    )
+            elif step.do == "ramp" and ramped.setdefault(name, phase.number) != phase.number:
+                yield (
+                    name,
+                    f"ramped in phases {ramped[name]} and {phase.number}; once is enough",
+                )
         for number in phase.after:
             if number not in numbers:
                 yield phase.name, f"comes after phase {number}, which does not exist"
