@@ -133,7 +133,7 @@ def _explain_route(
     if decision.bucket is not None:
         outcome += f" (bucket {decision.bucket}, service below {decision.threshold})"
     steps.append(Step("decision", outcome))
-    forwarded = path if route.rewrite is None else route.rewrite.apply(path, decision.side)
+    forwarded = match.path_at(decision.side, path)
     if forwarded != path:
         steps.append(Step("rewrite", f"{path} becomes {forwarded} at the {decision.side}"))
     return Explanation(

@@ -35,22 +35,12 @@ class RateLimit(_Model):
     by: Literal["user", "address"] = "user"
 
 
-class Timeouts(_Model):
-    """Waiting times towards the upstream, in seconds."""
-
-    connect_seconds: float = Field(default=2.0, gt=0, le=60)
-    first_byte_seconds: float = Field(default=58.0, gt=0, le=3600)  # below nginx's 60
-    activity_seconds: float = Field(default=100.0, gt=0, le=3600)
-
-
 class RoutePolicy(_Model):
     """What the router does for a route before either side sees the request. Everything is optional."""
 
     auth: Literal["none", "user", "service"] = "none"
     identity_headers: bool = False
     rate_limit: RateLimit | None = None
-    max_body_bytes: int | None = Field(default=None, ge=0)
     allowed_networks: tuple[Network, ...] = ()
     allowed_methods: tuple[Method, ...] = ()
     security_headers: bool = False
-    timeouts: Timeouts = Timeouts()

@@ -28,21 +28,6 @@ class RouteConflictError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Rewrite:
-    """Replaces a leading part of the path towards one side. Both are path prefixes without `*`."""
-
-    prefix: str
-    replacement: str
-    side: Literal["service", "monolith", "both"] = "service"
-
-    def apply(self, path: str, side: str) -> str:
-        """The path as `side` gets it."""
-        if self.side not in {"both", side} or not path.startswith(self.prefix):
-            return path
-        return self.replacement + path[len(self.prefix) :]
-
-
-@dataclass(frozen=True, slots=True)
 class RouteSpec:
     """What the table needs to know of one route of the manifest."""
 
@@ -57,7 +42,10 @@ class RouteSpec:
     idempotency: str = "none"  # safe | natural | key | event_id | none
     fallback: bool = False
     shadow: bool = False
-    rewrite: Rewrite | None = None
+    rewrite: str | None = None  # pattern of the path at the service, with the same parameters
+    bucket: str = "default"
+    first_byte_seconds: float | None = None  # None: the upstream's own
+    max_body_bytes: int | None = None  # None: the router's own
     policy: RoutePolicy = field(default_factory=RoutePolicy)
 
 
@@ -68,6 +56,15 @@ class RouteMatch:
     route: RouteSpec
     parameters: Mapping[str, str]
     allows_method: bool = True
+
+    def path_at(self, side: str, path: str) -> str:
+        """The path as `side` gets it: rewritten towards the service, as it came to the monolith."""
+        if self.route.rewrite is None or side != "service":
+            return path
+        rewritten = _PARAMETER.sub(
+            lambda found: self.parameters.get(found[0][1:-1], found[0]), self.route.rewrite
+        )
+        return rewritten.replace("/*", "/" + self.parameters.get("*", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +148,9 @@ def _descend(
             return found
     if node.prefix is not None:
         route, names = node.prefix
-        return RouteMatch(route, dict(zip(names, values, strict=True)))
+        values_by_name = dict(zip(names, values, strict=True))
+        values_by_name["*"] = "/".join(segments[index:])
+        return RouteMatch(route, values_by_name)
     return None
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, Protocol
 
-StickyKind = Literal["user", "session", "ip", "header", "body"]
+StickyKind = Literal["user", "session", "ip", "header", "cookie", "body"]
 
 #: Cookie that carries a session where no token does.
 SESSION_COOKIE = b"session_id"
@@ -34,7 +34,7 @@ class KeySource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StickyRule:
-    """A parsed `sticky` entry of the manifest; `name` is the header's name or the JSON path."""
+    """A parsed `sticky` entry of the manifest; `name` names the header, the cookie or the JSON path."""
 
     kind: StickyKind
     name: str = ""
@@ -60,14 +60,15 @@ _NO_CLAIMS = TokenClaims(None, None)
 
 
 def parse_rule(text: str) -> StickyRule:
-    """`user`, `session`, `ip`, `header:<name>` or `body:<json.path>`; raises ValueError."""
+    """`user`, `session`, `ip`, `header:<name>`, `cookie:<name>` or `body:<json.path>`; ValueError else."""
     kind, _, name = text.partition(":")
     if kind in {"user", "session", "ip"} and not name:
         return StickyRule(kind)  # type: ignore[arg-type]
-    if kind in {"header", "body"} and name:
+    if kind in {"header", "cookie", "body"} and name:
         return StickyRule(kind, name.lower() if kind == "header" else name)  # type: ignore[arg-type]
     raise ValueError(
-        f"sticky is {text!r}; use user, session, ip, header:<name> or body:<json.path>"
+        f"sticky is {text!r}; use user, session, ip, header:<name>,"
+        " cookie:<name> or body:<json.path>"
     )
 
 
@@ -77,6 +78,9 @@ def sticky_key(rule: StickyRule, source: KeySource, body: bytes | None = None) -
         return StickyKey(source.address, "ip")
     if rule.kind == "header":
         value = source.header(rule.name.encode("latin-1"))
+        return StickyKey(value.decode("latin-1"), rule.name) if value else _weaker(source)
+    if rule.kind == "cookie":
+        value = cookie_value(source.header(b"cookie"), rule.name.encode("latin-1"))
         return StickyKey(value.decode("latin-1"), rule.name) if value else _weaker(source)
     if rule.kind == "body":
         found = body_value(body, rule.name) if body is not None else None
