@@ -31,16 +31,17 @@ def line_of(text: str, entry: str) -> int:
 def find_line(text: str, data: Mapping[str, Any], location: Sequence[str | int]) -> int:
     """The line of a validation error: that of the named entry nearest to it in the file."""
     value: Any = data
-    named: str | None = None
-    for part in location:
+    start, tail = 1, list(location)
+    for depth, part in enumerate(location):
         try:
             value = value[part]
         except (KeyError, IndexError, TypeError):
             break
         if isinstance(value, Mapping) and isinstance(value.get("name"), str):
-            named = value["name"]
-    start = line_of(text, named) if named else 1
-    key = next((str(part) for part in reversed(location) if isinstance(part, str)), "")
+            start, tail = line_of(text, value["name"]), list(location[depth + 1 :])
+    key = next((str(part) for part in reversed(tail) if isinstance(part, str)), None)
+    if key is None:
+        return start
     for number, line in enumerate(text.splitlines(), start=1):
         if number >= start and re.search(rf"\b{re.escape(key)}\b\s*=", line):
             return number

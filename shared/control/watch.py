@@ -7,7 +7,7 @@ import contextlib
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 import structlog
@@ -26,7 +26,7 @@ RECONNECT_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 
-Connection = asyncpg.Connection[asyncpg.Record]
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 class ControlWatcher:
