@@ -1,30 +1,83 @@
-"""Servers for the tests: real PostgreSQL, Redis and RabbitMQ, taken from TEST_*_URL or started privately."""
+"""Servers for the tests: real PostgreSQL, Redis and RabbitMQ, from TEST_*_URL or started privately.
+
+Without these variables one set is started under .stack/test by the first test that needs one, shared by all
+workers of the run, and removed at its end; it also ends by itself should the run be killed.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import subprocess
+import sys
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 
+REPOSITORY = Path(__file__).resolve().parents[1]
+RUN_VARIABLE = "STRANGLER_TEST_RUN"  # pid of the process that started the run, seen by its workers
+START_SECONDS = 1000  # installing missing programs included
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        os.environ[RUN_VARIABLE] = str(os.getpid())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput") and _run_directory().exists():
+        _servers("remove", str(_run_directory()))
+
+
+def _run_directory() -> Path:
+    return REPOSITORY / ".stack" / "test" / os.environ[RUN_VARIABLE]
+
+
+def _servers(*arguments: str) -> str:
+    """Run the servers' own command in a process of its own: this one may have an event loop."""
+    result = subprocess.run(
+        [sys.executable, "-m", "migrate.stack.servers", *arguments],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=START_SECONDS,
+        check=True,
+    )
+    return result.stdout
+
 
 @pytest.fixture(scope="session")
-def postgres_url() -> str:
+def server_urls() -> dict[str, str]:
+    """Address of each server kind, with superuser rights."""
+    given = {kind: os.environ.get(f"TEST_{kind.upper()}_URL", "") for kind in _KINDS}
+    if all(given.values()):
+        return given
+    started = json.loads(_servers("start", str(_run_directory()), os.environ[RUN_VARIABLE]))
+    return {kind: given[kind] or started[kind] for kind in _KINDS}
+
+
+_KINDS = ("postgres", "redis", "rabbitmq")
+
+
+@pytest.fixture(scope="session")
+def postgres_url(server_urls: dict[str, str]) -> str:
     """Superuser DSN of a private server with wal_level=logical."""
-    return os.environ["TEST_POSTGRES_URL"]
+    return server_urls["postgres"]
 
 
 @pytest.fixture(scope="session")
-def redis_url() -> str:
-    return os.environ["TEST_REDIS_URL"]
+def redis_url(server_urls: dict[str, str]) -> str:
+    return server_urls["redis"]
 
 
 @pytest.fixture(scope="session")
-def rabbitmq_url() -> str:
-    return os.environ["TEST_RABBITMQ_URL"]
+def rabbitmq_url(server_urls: dict[str, str]) -> str:
+    return server_urls["rabbitmq"]
 
 
 @pytest.fixture
