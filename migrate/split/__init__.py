@@ -1,0 +1,1 @@
+"""Moves tables of one service from one PostgreSQL database to another and back, under traffic."""
