@@ -1,4 +1,7 @@
-"""Installs missing server programs with apt, without starting or enabling the machine's own services."""
+"""Installs missing programs with apt, without starting or enabling the machine's own services.
+
+`python -m migrate.stack.install [LIST]` makes sure of the servers, and of the programs that the file LIST names.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from migrate.stack.errors import ProgramMissingError
-from migrate.stack.programs import Programs, ServerKind, find_programs
+from migrate.stack.programs import EXTRA_PATH, Programs, ServerKind, find_programs
 
 # What Debian and Ubuntu call them. `postgresql` brings the distribution's default version.
 PACKAGES: dict[ServerKind, str] = {
@@ -25,6 +28,10 @@ UNITS: dict[ServerKind, str] = {
     "rabbitmq": "rabbitmq-server.service",
 }
 APT_SECONDS = 900.0
+URLS_HINT = (
+    "install PostgreSQL 15 or newer, Redis and RabbitMQ by your package manager, or set "
+    "STACK_POSTGRES_URL, STACK_REDIS_URL and STACK_RABBITMQ_URL"
+)
 # invoke-rc.d(8): exit code 101 of this file forbids every start of a service by a package script.
 START_POLICY = Path("/usr/sbin/policy-rc.d")
 START_POLICY_TEXT = "#!/bin/sh\nexit 101\n"
@@ -47,32 +54,46 @@ def ensure_programs() -> Programs:
 
 
 def install(kinds: Iterable[ServerKind]) -> None:
-    """apt-get install of what is missing; asks nothing."""
+    """Install the programs of these servers; their services neither start nor stay enabled."""
     missing = tuple(kinds)
-    packages = [PACKAGES[kind] for kind in missing]
-    by_hand = f"apt-get install {' '.join(packages)}"
-    if shutil.which("apt-get") is None:
-        raise ProgramMissingError(
-            f"not installed: {', '.join(missing)}, and this machine has no apt-get",
-            hint="install PostgreSQL 15+, Redis and RabbitMQ by your package manager, or set "
-            "STACK_POSTGRES_URL, STACK_REDIS_URL and STACK_RABBITMQ_URL",
-        )
-    prefix = administrator_prefix()
-    if prefix is None:
-        raise ProgramMissingError(
-            f"not installed: {', '.join(missing)}; installing needs root or sudo",
-            hint=f"as root: {by_hand}",
-        )
-    print(f"installing {' '.join(packages)} (apt-get)", file=sys.stderr, flush=True)
-    with services_stay_off(prefix):
-        _run([*prefix, "apt-get", "-qq", "update"], by_hand)
-        _run(
-            [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "install", "-y"]
-            + ["--no-install-recommends", *packages],
-            by_hand,
-        )
+    prefix = apt_install([PACKAGES[kind] for kind in missing], URLS_HINT)
     for kind in missing:
         disable_unit(prefix, UNITS[kind])
+
+
+def ensure_listed(path: Path) -> None:
+    """Install the packages of a list (`program package` lines, # comments) whose program is missing."""
+    lines = (line.split("#")[0].split() for line in path.read_text().splitlines())
+    wanted = {words[0]: words[1] for words in lines if len(words) == 2}
+    search = os.pathsep.join((os.environ.get("PATH", os.defpath), *EXTRA_PATH))
+    missing = [
+        package for program, package in wanted.items() if not shutil.which(program, path=search)
+    ]
+    if missing:
+        apt_install(missing)
+
+
+def apt_install(packages: Sequence[str], hint: str = "") -> list[str]:
+    """apt-get install, asking nothing; returns the prefix for commands that need root."""
+    names = " ".join(packages)
+    prefix = administrator_prefix()
+    if shutil.which("apt-get") is None:
+        raise ProgramMissingError(
+            f"not installed: {names}, and this machine has no apt-get",
+            hint=hint or "install them by your package manager",
+        )
+    if prefix is None:
+        raise ProgramMissingError(
+            f"not installed: {names}; installing needs root or sudo",
+            hint=f"as root: apt-get install {names}",
+        )
+    print(f"installing {names} (apt-get)", file=sys.stderr, flush=True)
+    apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
+    apt += ["-o", "Acquire::Retries=3", "-o", "Dpkg::Use-Pty=0"]
+    with services_stay_off(prefix):
+        _run([*apt, "update"], names)
+        _run([*apt, "install", "-y", "--no-install-recommends", *packages], names)
+    return prefix
 
 
 def administrator_prefix() -> list[str] | None:
@@ -114,7 +135,7 @@ def disable_unit(prefix: list[str], unit: str) -> None:
         subprocess.run(command, timeout=60, check=False, capture_output=True)
 
 
-def _run(command: list[str], by_hand: str) -> None:
+def _run(command: list[str], packages: str) -> None:
     result = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
@@ -128,5 +149,20 @@ def _run(command: list[str], by_hand: str) -> None:
         lines = result.stdout.splitlines()[-15:]
         raise ProgramMissingError(
             f"{' '.join(command)} failed with exit code {result.returncode}:\n" + "\n".join(lines),
-            hint=f"try by hand: {by_hand}",
+            hint=f"try by hand: apt-get install {packages}",
         )
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        ensure_programs()
+        for argument in arguments:
+            ensure_listed(Path(argument))
+    except ProgramMissingError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

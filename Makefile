@@ -1,0 +1,49 @@
+# Everything starts here; each target first makes .venv complete and installs what the machine lacks.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+PYTHON_ENV := .venv/bin/python
+export STRANGLER_STARTED_AT := $(shell date +%s)
+
+help: ## Show the targets.
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+ready: ## Create .venv and install the packages; done once.
+	@bash migrate/stack/bootstrap.sh
+
+demo: ready ## Start the system and move `content` to its service under live traffic.
+	@$(PYTHON_ENV) -m migrate.cli demo $(ARGS)
+
+up: ready ## Start the local stack; a second time repairs what is missing.
+	@$(PYTHON_ENV) -m migrate.cli up $(ARGS)
+
+down: ready ## Stop the local stack; the data stays (ARGS=--wipe deletes it).
+	@$(PYTHON_ENV) -m migrate.cli down $(ARGS)
+
+test: ready ## Run all tests over real servers.
+	@$(PYTHON_ENV) -m migrate.stack.install tests/programs.txt
+	@$(PYTHON_ENV) -m pytest -n 2 --dist loadfile $(ARGS)
+
+lint: ready ## Format, style, types and import arrows.
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+fmt: ready ## Format the code and repair what can be repaired.
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+
+BENCHMARKS := $(patsubst tests/benchmarks/bench_%.py,bench-%,$(wildcard tests/benchmarks/bench_*.py))
+
+bench: $(BENCHMARKS) ## Run every benchmark; figures go to .bench/<name>.json.
+
+bench-%: ready ## Run one benchmark, e.g. bench-router.
+	@$(PYTHON_ENV) tests/benchmarks/bench_$(subst -,_,$*).py $(ARGS)
+
+clean: ready ## Stop everything and delete .stack, .bench and caches.
+	@$(PYTHON_ENV) -m migrate.cli down --wipe
+	@rm -rf .stack .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.PHONY: help ready demo up down test lint fmt bench clean
