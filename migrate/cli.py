@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from migrate.commands import (
@@ -62,10 +61,10 @@ def main() -> None:
     """Entry point: like Typer's, with errors turned into one line and an exit code."""
     try:
         outcome = app(standalone_mode=False)
-    except click.exceptions.Abort:
+    except typer.Abort:
         print_error("aborted; nothing was changed")
         sys.exit(ExitCode.FAILED)
-    except click.ClickException as error:
+    except typer.TyperException as error:
         error.show()
         sys.exit(ExitCode.USAGE)
     except StranglerError as error:
