@@ -1,0 +1,57 @@
+"""Builds the web app out of the domains; the only place where they meet."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from monolith.context import Context, build_context
+from monolith.domain import Domain
+from monolith.domains import DOMAINS
+from monolith.front import FrontDoor
+from monolith.metrics import Metrics
+from monolith.openapi import complete_document
+from monolith.settings import Settings
+from monolith.system import probes
+from monolith.system.routes import router as system_router
+from monolith.system.status import StatusBoard
+
+
+def build_app(settings: Settings, domains: Sequence[Domain] = DOMAINS) -> FastAPI:
+    """The whole old API as one ASGI app; nothing connects before its lifespan starts."""
+    parts = [part for domain in domains for part in domain.parts(settings)]
+    context = build_context(settings, "web", [StatusBoard(), *parts])
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await context.open()
+        try:
+            yield
+        finally:
+            await context.close()
+
+    app = FastAPI(
+        title="SceneXtras API",
+        version=settings.version,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.context = context
+    app.state.domains = tuple(domains)
+    app.state.metrics = metrics
+    for router in (*(domain.router for domain in domains), system_router):
+        app.router.routes.extend(router.api.routes)
+    app.router.routes.extend(probes.routes())
+    app.add_middleware(FrontDoor, context=context, routes=app.router.routes, metrics=metrics)
+    complete_document(app)
+    return app
+
+
+def context_of(app: FastAPI) -> Context:
+    context: Context = app.state.context
+    return context

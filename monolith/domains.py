@@ -1,0 +1,9 @@
+"""The domains that this app still answers for: delete a folder and its line here, and it is gone."""
+
+from __future__ import annotations
+
+from monolith.auth import DOMAIN as AUTH
+from monolith.content import DOMAIN as CONTENT
+from monolith.domain import Domain
+
+DOMAINS: tuple[Domain, ...] = (AUTH, CONTENT)

@@ -1,0 +1,24 @@
+-- Figures fed by events: users, days, conversations, platform, streaks, achievements.
+
+CREATE TABLE user_analytics (user_id uuid PRIMARY KEY, message_count bigint NOT NULL DEFAULT 0, conversation_count bigint NOT NULL DEFAULT 0,
+  story_count bigint NOT NULL DEFAULT 0, tokens_used bigint NOT NULL DEFAULT 0, xp bigint NOT NULL DEFAULT 0, created_at timestamptz NOT NULL DEFAULT now(),
+  updated_at timestamptz NOT NULL DEFAULT now());
+CREATE INDEX user_analytics_messages ON user_analytics (message_count);
+CREATE TABLE user_daily_activity (user_id uuid NOT NULL, day date NOT NULL, messages integer NOT NULL DEFAULT 0, tokens bigint NOT NULL DEFAULT 0,
+  updated_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (user_id, day));
+CREATE INDEX user_daily_activity_day ON user_daily_activity (day);
+CREATE TABLE conversation_stats (conversation_id uuid PRIMARY KEY, user_id uuid NOT NULL, character_name text NOT NULL,
+  message_count integer NOT NULL DEFAULT 0, token_count bigint NOT NULL DEFAULT 0, first_message_at timestamptz NOT NULL,
+  last_message_at timestamptz NOT NULL,
+  deleted_at timestamptz, updated_at timestamptz NOT NULL DEFAULT now());
+CREATE INDEX conversation_stats_user ON conversation_stats (user_id, last_message_at DESC, conversation_id DESC);
+CREATE TABLE platform_metrics (day date NOT NULL, metric text NOT NULL, value bigint NOT NULL DEFAULT 0, updated_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (day, metric));
+CREATE TABLE user_streaks (user_id uuid PRIMARY KEY, current_days integer NOT NULL DEFAULT 0, longest_days integer NOT NULL DEFAULT 0, last_check_in date,
+  updated_at timestamptz NOT NULL DEFAULT now(), CHECK (longest_days >= current_days));
+CREATE TABLE user_achievements (user_id uuid NOT NULL, code text NOT NULL, unlocked_at timestamptz NOT NULL DEFAULT now(),
+  updated_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (user_id, code));
+CREATE TABLE engagement_events (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), user_id uuid NOT NULL, name text NOT NULL,
+  properties jsonb NOT NULL DEFAULT '{}', occurred_at timestamptz NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
+  updated_at timestamptz NOT NULL DEFAULT now());
+CREATE INDEX engagement_events_user ON engagement_events (user_id, occurred_at);

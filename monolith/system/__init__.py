@@ -1,0 +1,1 @@
+"""Health, status and probes of this app; knows no domain's tables."""
