@@ -65,7 +65,7 @@ def main() -> None:
         print_error("aborted; nothing was changed")
         sys.exit(ExitCode.FAILED)
     except typer.TyperException as error:
-        error.show()
+        _show_usage(error)
         sys.exit(ExitCode.USAGE)
     except StranglerError as error:
         print_error(error.message)
@@ -74,6 +74,15 @@ def main() -> None:
         print_error("interrupted; run the same command again to continue")
         sys.exit(ExitCode.INTERRUPTED)
     sys.exit(outcome if isinstance(outcome, int) else ExitCode.OK)
+
+
+def _show_usage(error: typer.TyperException) -> None:
+    """Usage errors know how to print themselves, with the usage line of their command."""
+    show = getattr(error, "show", None)
+    if callable(show):
+        show()
+    else:
+        print_error(str(error))
 
 
 if __name__ == "__main__":
