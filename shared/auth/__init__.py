@@ -1,0 +1,1 @@
+"""Who is calling: verification of tokens, accounts and tiers, for every app."""

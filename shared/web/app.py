@@ -1,0 +1,200 @@
+"""Builds the FastAPI app of a service with everything the public contract asks of every app.
+
+Knows no domain. A service is its routers, a lifespan hook for what it opens, and this call:
+
+    router = ServiceRouter()
+
+    @router.endpoint("content.movie", cache_seconds=300)
+    async def movie(title_id: Id, catalogue: Annotated[Catalogue, Depends(get_catalogue)]) -> Reply:
+        row = await catalogue.movie(title_id)          # raises not_found("title")
+        return Reply(row.to_wire(), etag=weak_etag(row.updated_at))
+
+    @asynccontextmanager
+    async def open_catalogue(app: FastAPI) -> AsyncIterator[None]:
+        async with Catalogue.open(app.state.platform.settings) as catalogue:
+            app.state.catalogue = catalogue
+            app.state.health.add("index", catalogue.is_loaded, required=True)
+            yield
+
+    def build(settings: AppSettings) -> FastAPI:
+        return create_service_app("content", settings=settings, routers=[router],
+                                  lifespan=[open_catalogue])
+
+    if __name__ == "__main__":
+        settings = load_settings(AppSettings, port=8002)
+        serve(build(settings), settings)
+
+The endpoint names a route of shared/contract/routes.toml; from there come method, path, success
+status, who may call, rate limit, idempotency and body rules. Handlers get validated fields, raise
+errors of `shared.errors`, and return a wire model, a `Reply` or a Starlette `Response`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIWebSocketRoute
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from shared.auth.principal import Principal
+from shared.contract.routes import PublicRoute, PublicRoutes, public_routes
+from shared.settings import AppSettings
+from shared.web import health
+from shared.web.context import context_of
+from shared.web.edge import Edge
+from shared.web.endpoints import EndpointError, ServiceRouter
+from shared.web.error_responses import error_response
+from shared.web.front_door import FrontDoor
+from shared.web.gate import Admission, Gate, finished_endpoint, guarded_route
+from shared.web.maintenance import MaintenanceModes
+from shared.web.path_index import PathIndex
+from shared.web.platform import Platform, open_platform
+from shared.web.probes import broker_check, database_check, redis_check
+
+LifespanHook = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+AdmissionFactory = Callable[[Platform], Admission]
+
+
+def create_service_app(
+    name: str,
+    *,
+    settings: AppSettings,
+    routers: Sequence[ServiceRouter],
+    lifespan: Sequence[LifespanHook] = (),
+    admission: AdmissionFactory | None = None,
+    contract: PublicRoutes | None = None,
+) -> FastAPI:
+    """The app of the service `name`.
+
+    `lifespan` hooks are entered in order after `app.state.platform` (Platform) and
+    `app.state.health` (HealthBoard) exist, and left in reverse order at stop.
+    """
+    maintenance = MaintenanceModes()
+    app = FastAPI(
+        title=name,
+        version=settings.version,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,  # not part of the contract; `app.openapi()` still describes it
+        redirect_slashes=False,
+        lifespan=_lifespan(name, settings, maintenance, lifespan, admission),
+        exception_handlers={
+            HTTPException: _answer_framework_error,
+            RequestValidationError: _answer_framework_error,
+        },
+        middleware=_middleware(name, settings, routers, maintenance, contract or public_routes()),
+    )
+    _add_endpoints(app, routers)
+    return app
+
+
+def _middleware(
+    name: str,
+    settings: AppSettings,
+    routers: Sequence[ServiceRouter],
+    maintenance: MaintenanceModes,
+    contract: PublicRoutes,
+) -> list[Middleware]:
+    declared = [
+        endpoint.route for router in routers for endpoint in (*router.endpoints, *router.sockets)
+    ]
+    index = PathIndex(
+        [*declared, contract["system.health"]],
+        internal=health.INTERNAL_PATHS,
+        aliases=contract.aliases,
+    )
+    return [
+        Middleware(Edge, service=name, allowed_origins=settings.allowed_origins),
+        Middleware(
+            FrontDoor,
+            index=index,
+            maintenance=maintenance,
+            allowed_origins=settings.allowed_origins,
+        ),
+    ]
+
+
+def _add_endpoints(app: FastAPI, routers: Sequence[ServiceRouter]) -> None:
+    seen: set[str] = set()
+    for router in routers:
+        for endpoint in (*router.endpoints, *router.sockets):
+            if endpoint.route.name in seen:
+                raise EndpointError(f"two endpoints claim the route {endpoint.route.name}")
+            seen.add(endpoint.route.name)
+        for endpoint in router.endpoints:
+            app.router.add_api_route(
+                endpoint.route.path,
+                finished_endpoint(endpoint),
+                methods=[endpoint.route.method],
+                name=endpoint.route.name,
+                status_code=endpoint.route.success,
+                response_model=endpoint.response_model,
+                route_class_override=guarded_route(endpoint),
+            )
+        for socket in router.sockets:
+            app.router.routes.append(
+                APIWebSocketRoute(socket.route.path, socket.call, name=socket.route.name)
+            )
+    for path, handler in (
+        ("/health", health.health),
+        ("/healthz", health.healthz),
+        ("/readyz", health.readyz),
+        ("/metrics", health.metrics),
+    ):
+        app.router.routes.append(Route(path, handler, methods=["GET"]))
+
+
+def _lifespan(
+    name: str,
+    settings: AppSettings,
+    maintenance: MaintenanceModes,
+    hooks: Sequence[LifespanHook],
+    admission: AdmissionFactory | None,
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def run(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            platform = await stack.enter_async_context(open_platform(name, settings, maintenance))
+            app.state.platform = platform
+            app.state.health = health.HealthBoard(
+                name,
+                settings.version,
+                {
+                    "database": database_check(platform.pool),
+                    "redis": redis_check(platform.redis),
+                    "broker": broker_check(settings.rabbitmq_url.get_secret_value()),
+                },
+            )
+            app.state.gate = Gate(platform.limiter, (admission or _default_admission)(platform))
+            for hook in hooks:
+                await stack.enter_async_context(hook(app))
+            yield
+
+    return run
+
+
+class _PublicOnly:
+    """Admission of an app without user routes."""
+
+    async def admit(self, route: PublicRoute, authorization: str | None) -> Principal | None:
+        if route.auth not in ("public", "signature"):
+            raise EndpointError(f"{route.name} needs an admission")
+        return None
+
+    async def require_tier(self, principal: Principal, required: int) -> None:
+        raise EndpointError("tiers need an admission")
+
+
+def _default_admission(_platform: Platform) -> Admission:
+    return _PublicOnly()
+
+
+async def _answer_framework_error(request: Request, error: Exception) -> Response:
+    return error_response(error, context_of(request.scope))

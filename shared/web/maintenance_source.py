@@ -1,0 +1,24 @@
+"""Reads `maintenance_modes` from the shared database; the only SQL on it here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shared.placement.connection import Pool
+from shared.web.maintenance import Mode
+
+_MODES = "SELECT scope, mode, message, until FROM maintenance_modes WHERE mode <> 'off'"
+
+
+class MaintenanceTable:
+    """The rows of operators. A table that does not exist yet raises like any other failure."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def modes(self) -> Mapping[str, Mode]:
+        rows = await self._pool.fetch(_MODES)
+        return {
+            row["scope"]: Mode(row["scope"], row["mode"], row["message"], row["until"])
+            for row in rows
+        }
