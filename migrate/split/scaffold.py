@@ -1,0 +1,157 @@
+"""Creates and removes the schema `_split_<service>` on both sides: token, switch record, functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from migrate.split import fence_hits
+from migrate.split.connection import Connection
+from migrate.split.context import SplitContext
+from migrate.split.names import Names, Side, literal, quote
+
+#: SQLSTATE of the fence; `shared.placement` answers it by running again on the other side.
+TABLES_MOVED = "SP001"
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """One half of a switch as a side has committed it: `fenced` on the loser, `opened` on the winner.
+
+    `open_lsn` (of the winner) is the position after which every change there is its own.
+    """
+
+    number: int
+    role: str
+    direction: str
+    open_lsn: int | None
+
+
+def tables_sql(names: Names) -> str:
+    """Token, switch record, clean-up records and the canary's table."""
+    schema = quote(names.schema)
+    return f"""
+CREATE SCHEMA IF NOT EXISTS {schema};
+COMMENT ON SCHEMA {schema} IS
+  {literal(f"online split of {names.service}; removed by `migrate db abort` or `migrate db finalize`")};
+CREATE TABLE IF NOT EXISTS {schema}.token (
+  id int PRIMARY KEY, n bigint NOT NULL, number bigint NOT NULL DEFAULT 0, opens text NOT NULL DEFAULT '');
+INSERT INTO {schema}.token (id, n) VALUES (1, 0) ON CONFLICT DO NOTHING;
+CREATE TABLE IF NOT EXISTS {schema}.switch (
+  number bigint NOT NULL, role text NOT NULL CHECK (role IN ('fenced', 'opened')),
+  direction text NOT NULL, open_lsn pg_lsn, at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (number, role));
+CREATE TABLE IF NOT EXISTS {schema}.object (
+  kind text NOT NULL, identity text NOT NULL, definition text NOT NULL DEFAULT '',
+  at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (kind, identity));
+CREATE TABLE IF NOT EXISTS {schema}.copied (
+  slot text NOT NULL, relation text NOT NULL, first_page bigint NOT NULL, copied_rows bigint NOT NULL,
+  PRIMARY KEY (slot, relation, first_page));
+CREATE TABLE IF NOT EXISTS {schema}.snapshot (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row), slot text NOT NULL, snapshot text,
+  consistent_lsn pg_lsn, keeper_pid int, failure text, lease_until timestamptz NOT NULL);
+CREATE TABLE IF NOT EXISTS {schema}.canary (
+  id bigint PRIMARY KEY, writer text NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp());
+"""
+
+
+def functions_sql(names: Names, side: Side, open_sql: str) -> str:
+    """The fence, and what the apply worker runs when the token arrives.
+
+    `open_sql` disables the fence of every table of this side; the apply worker runs it when the
+    other side's fence transaction, which says so in the token, has come through: the commit of the
+    loser opens the winner, whatever has become of the tool by then.
+    """
+    schema = quote(names.schema)
+    return f"""
+CREATE OR REPLACE FUNCTION {schema}.fence() RETURNS trigger LANGUAGE plpgsql AS $fence$
+BEGIN
+  PERFORM {schema}.note_hit(format('%I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME), TG_OP);
+  RAISE EXCEPTION 'table %.% is owned by another database', TG_TABLE_SCHEMA, TG_TABLE_NAME
+    USING ERRCODE = '{TABLES_MOVED}', HINT = 'read the placement again and retry there';
+END $fence$;
+CREATE OR REPLACE FUNCTION {schema}.open(p_number bigint, p_direction text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $open$
+BEGIN
+  INSERT INTO {schema}.switch (number, role, direction) VALUES (p_number, 'opened', p_direction)
+    ON CONFLICT DO NOTHING;
+  IF FOUND THEN
+    {open_sql}
+  END IF;
+END $open$;
+CREATE OR REPLACE FUNCTION {schema}.on_token() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $token$
+BEGIN
+  PERFORM pg_advisory_xact_lock({names.advisory_key});  -- a verification stops the stream here
+  IF NEW.opens = {literal(side)} AND NEW.number > OLD.number THEN
+    PERFORM {schema}.open(NEW.number, {literal("forward" if side is Side.OWN else "reverse")});
+  END IF;
+  RETURN NEW;
+END $token$;
+DROP TRIGGER IF EXISTS on_token ON {schema}.token;
+CREATE TRIGGER on_token BEFORE UPDATE ON {schema}.token FOR EACH ROW EXECUTE FUNCTION {schema}.on_token();
+ALTER TABLE {schema}.token ENABLE REPLICA TRIGGER on_token;
+REVOKE ALL ON FUNCTION {schema}.open(bigint, text), {schema}.on_token() FROM PUBLIC;
+GRANT USAGE ON SCHEMA {schema} TO PUBLIC;
+"""
+
+
+async def create_scaffold(context: SplitContext, side: Side, open_sql: str) -> None:
+    """Everything of the split's schema on one side, in one transaction; idempotent."""
+    names = context.names
+    connection = await context.control(side)
+    async with connection.transaction():
+        await connection.execute(tables_sql(names))
+        await connection.execute(fence_hits.definition(names, context.facts[side].version))
+        await connection.execute(functions_sql(names, side, open_sql))
+
+
+async def has_scaffold(context: SplitContext, side: Side) -> bool:
+    """Whether the split's schema is there with everything in it."""
+    connection = await context.control(side)
+    return bool(
+        await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
+            " WHERE n.nspname = $1 AND p.proname = 'on_token')",
+            context.names.schema,
+        )
+    )
+
+
+async def drop_scaffold(context: SplitContext, side: Side) -> None:
+    """Remove the schema; triggers on moved tables must be gone already."""
+    connection = await context.control(side)
+    await connection.execute(f"DROP SCHEMA IF EXISTS {quote(context.names.schema)} CASCADE")
+
+
+async def record_objects(
+    connection: Connection, names: Names, objects: Iterable[tuple[str, str, str]]
+) -> None:
+    """Clean-up records (kind, identity, definition), durable before the objects are created."""
+    await connection.executemany(
+        f"INSERT INTO {names.relation('object')} (kind, identity, definition) VALUES ($1, $2, $3)"
+        " ON CONFLICT DO NOTHING",
+        list(objects),
+    )
+
+
+async def recorded_objects(connection: Connection, names: Names) -> list[tuple[str, str, str]]:
+    """Clean-up records of this side, the latest first."""
+    rows = await connection.fetch(
+        f"SELECT kind, identity, definition FROM {names.relation('object')}"
+        " ORDER BY at DESC, kind, identity"
+    )
+    return [(row["kind"], row["identity"], row["definition"]) for row in rows]
+
+
+async def read_switches(connection: Connection, names: Names) -> list[Switch]:
+    """What this side has committed, oldest first; empty without a scaffold."""
+    if not await connection.fetchval(
+        "SELECT to_regclass($1) IS NOT NULL", names.relation("switch")
+    ):
+        return []
+    rows = await connection.fetch(
+        "SELECT number, role, direction, (open_lsn - '0/0')::bigint AS open_lsn"
+        f" FROM {names.relation('switch')} ORDER BY number"
+    )
+    return [Switch(row["number"], row["role"], row["direction"], row["open_lsn"]) for row in rows]
