@@ -10,11 +10,14 @@ import typer
 
 from migrate.commands import (
     db_migrate,
+    down,
     explain,
     flag,
     history,
     instances,
+    logs,
     status,
+    up,
 )
 from migrate.context import Context, set_context
 from migrate.exit_codes import ExitCode, exit_code
@@ -36,6 +39,9 @@ app.add_typer(instances.app, name="instances")
 db = typer.Typer(help="Tables: schema, split, verification.", no_args_is_help=True)
 db.command("migrate")(db_migrate.migrate_schemas)
 app.add_typer(db, name="db")
+app.command("up")(up.up)
+app.command("down")(down.down)
+app.command("logs")(logs.logs)
 app.command("status")(status.status)
 app.command("history")(history.history)
 app.command("explain")(explain.explain_request)

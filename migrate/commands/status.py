@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from migrate.commands.instances import COLUMNS, instance_row
+from migrate.commands.stack import PROCESS_COLUMNS, process_row, stack_processes
 from migrate.context import Context, get_context, run
 from migrate.report import print_json, print_table
 from shared.control.instances import list_instances
@@ -50,6 +51,9 @@ def status(
     """Services, phases, live instances, and the processes of the local stack."""
     context = get_context()
     manifest = context.manifest
+    processes = run(stack_processes(context))
+    if processes and not as_json:  # first: a crashed PostgreSQL must be visible here
+        print_table("Local stack", PROCESS_COLUMNS, (process_row(row) for row in processes))
     state, instances, phases = run(_read(context))
     rows = service_rows(manifest, state)
     names = {phase.number: phase.name for phase in manifest.phases}
@@ -60,6 +64,7 @@ def status(
                 "services": rows,
                 "phases": [{**asdict(phase), "name": names.get(phase.number)} for phase in phases],
                 "instances": [asdict(row) for row in instances],
+                "processes": [row.model_dump() for row in processes],
             }
         )
         return

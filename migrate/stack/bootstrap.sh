@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 started=$SECONDS
-wanted=$(cat pyproject.toml requirements.lock 2>/dev/null | sha256sum | cut -d' ' -f1)
+wanted=$({ cat pyproject.toml requirements.lock 2>/dev/null || true; } | sha256sum | cut -d" " -f1)
 mark=.venv/.complete
 is_complete() { [ -x .venv/bin/python ] && [ "$(cat "$mark" 2>/dev/null)" = "$wanted" ]; }
 is_complete && exit 0

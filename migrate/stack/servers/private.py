@@ -65,6 +65,10 @@ class PrivateServers:
         """Addresses of the servers that were started or resumed by this object."""
         return ServerUrls(**{kind: server.url for kind, server in self._servers.items()})
 
+    def url(self, kind: ServerKind) -> str:
+        """Address of a server of this set, whether it runs or not."""
+        return self._server(kind).url
+
     async def start_all(self) -> ServerUrls:
         """Start what does not run, at the same time, and wait until each serves."""
         await asyncio.gather(*(self.start(kind) for kind in self.kinds))
@@ -74,9 +78,10 @@ class PrivateServers:
         """Start one server and wait until it serves; a running one is left alone."""
         await self.supervisor.ensure(self._owner_pid)
         running = {state.name for state in await self.supervisor.processes() if state.is_running}
-        server = self._server(kind, is_running=kind in running)
         if kind not in running:
-            await server.prepare()
+            self._servers[kind] = self._build(kind, self._site(kind, check_ports=True))
+            await self._servers[kind].prepare()
+        server = self._server(kind)
         for spec in server.processes():
             await self.supervisor.start(spec)
         await self._wait_until_ready(kind, server)
@@ -111,7 +116,7 @@ class PrivateServers:
 
     def rabbitmq_environment(self) -> dict[str, str]:
         """What rabbitmqctl and rabbitmq-diagnostics need to reach this node."""
-        server = self._server("rabbitmq", is_running=True)
+        server = self._server("rabbitmq")
         if not isinstance(server, RabbitServer):
             raise TypeError(f"not a RabbitMQ server: {server!r}")
         return {"PATH": os.environ.get("PATH", os.defpath), **server.environment}
@@ -120,13 +125,13 @@ class PrivateServers:
     def _sites_file(self) -> Path:
         return self.directory / "servers.json"
 
-    def _server(self, kind: ServerKind, *, is_running: bool) -> Server:
+    def _server(self, kind: ServerKind) -> Server:
         if kind not in self._servers:
-            self._servers[kind] = self._build(kind, self._site(kind, is_running=is_running))
+            self._servers[kind] = self._build(kind, self._site(kind, check_ports=False))
         return self._servers[kind]
 
-    def _site(self, kind: ServerKind, *, is_running: bool) -> ServerSite:
-        """The kept port and password; a port that somebody else took meanwhile is replaced."""
+    def _site(self, kind: ServerKind, *, check_ports: bool) -> ServerSite:
+        """The kept ports and password; a port that somebody else took meanwhile is replaced."""
         known: dict[str, dict[str, str]] = (
             json.loads(self._sites_file.read_text()) if self._sites_file.exists() else {}
         )
@@ -134,7 +139,7 @@ class PrivateServers:
         taken = {int(v) for site in known.values() for k, v in site.items() if k != "password"}
         for key in ("port", "extra_port"):
             port = int(own.get(key, 0))
-            if not is_running and not (port and is_free(port)):
+            if not port or (check_ports and not is_free(port)):
                 port = free_port(frozenset(taken))
             taken.add(port)
             own[key] = str(port)

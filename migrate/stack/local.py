@@ -1,0 +1,272 @@
+"""The local stack as a whole: brings it up, repairs it, takes it down; knows no command line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from migrate.stack.credentials import Credentials, load_or_generate
+from migrate.stack.env_file import write_env_file
+from migrate.stack.environment import HOST, StackFacts, app_environment, command_environment
+from migrate.stack.errors import ProcessFailedError, StackError
+from migrate.stack.install import ensure_programs
+from migrate.stack.layout import REPOSITORY, Layout
+from migrate.stack.lock import exclusive
+from migrate.stack.logs import tail
+from migrate.stack.probe import get
+from migrate.stack.process import ProcessSpec, ProcessState
+from migrate.stack.programs import SERVER_KINDS, ServerKind, find_programs
+from migrate.stack.schema import prepare_databases
+from migrate.stack.servers.choice import given_urls
+from migrate.stack.servers.private import PrivateServers
+from migrate.stack.state import ServerSource, StackState, assign_ports, read_state, write_state
+from migrate.stack.supervisor.client import SupervisorClient
+from migrate.stack.topology import LAYER, AppProcess, find_processes
+from shared.manifest import Manifest
+
+# Imports, catalogue index and pools on a busy two-core machine; a fault shows at once by its exit code.
+READY_SECONDS = 90.0
+POLL_SECONDS = 0.05
+INSTALL_SECONDS = 900.0
+# The drain of a web process is bounded by the contract (streams may run 50 s after SIGTERM).
+STOP_SECONDS = 20.0
+
+Report = Callable[[str], None]
+
+
+def _silent(_line: str) -> None:
+    return None
+
+
+class LocalStack:
+    """Servers and processes below one directory. `operator` is the environment of the command.
+
+    `report` gets a line per step. With `owner_pid` everything ends when that process does.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        manifest: Manifest,
+        manifest_path: Path,
+        *,
+        operator: Mapping[str, str] | None = None,
+        owner_pid: int | None = None,
+        durable: bool = True,
+        report: Report = _silent,
+    ) -> None:
+        self.layout = Layout(directory.resolve())
+        self.supervisor = SupervisorClient(self.layout.root)
+        self._manifest = manifest
+        self._manifest_path = manifest_path.resolve()
+        self._operator = dict(os.environ if operator is None else operator)
+        self._owner_pid = owner_pid
+        self._report = report
+        self._given = given_urls(self._operator)
+        private = [kind for kind in SERVER_KINDS if kind not in self._given]
+        self.servers = PrivateServers(
+            self.layout.root, private, durable=durable, owner_pid=owner_pid
+        )
+
+    # ---- what there is ------------------------------------------------------------------------
+
+    @property
+    def state(self) -> StackState:
+        return read_state(self.layout.state)
+
+    @cached_property
+    def credentials(self) -> Credentials:
+        return load_or_generate(self.layout.credentials)
+
+    @cached_property
+    def app_processes(self) -> tuple[AppProcess, ...]:
+        """Our own processes, in the order of starting."""
+        return find_processes(REPOSITORY, self._manifest.services)
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Names of all processes of a complete stack."""
+        extra = ("epmd",) if "rabbitmq" in self.servers.kinds else ()
+        return (*extra, *self.servers.kinds, *(process.name for process in self.app_processes))
+
+    async def processes(self) -> tuple[ProcessState, ...]:
+        """Every process that was started since the supervisor did, with exit codes."""
+        return await self.supervisor.processes()
+
+    async def missing(self) -> tuple[str, ...]:
+        """Names of wanted processes that do not run."""
+        running = {state.name for state in await self.processes() if state.is_running}
+        return tuple(name for name in self.wanted if name not in running)
+
+    # ---- up -----------------------------------------------------------------------------------
+
+    async def up(self) -> bool:
+        """Start what is missing and wait until it serves; False when nothing had to be done."""
+        async with exclusive(self.layout.lock, INSTALL_SECONDS):
+            if self.layout.state.exists() and not await self.missing():
+                return False
+            started = time.time()
+            await asyncio.to_thread(self._ensure_programs)
+            await self.supervisor.ensure(self._owner_pid)
+            facts = await self._start_servers()
+            await self._start_apps(facts)
+            first = self.state.started_at == 0.0
+            took = time.time() - started
+            if first:
+                write_state(
+                    self.layout.state,
+                    self.state.model_copy(
+                        update={"started_at": started, "setup_seconds": round(took, 1)}
+                    ),
+                )
+            self._report(f"the stack is up after {took:.1f} s")
+            return True
+
+    def _ensure_programs(self) -> None:
+        needed = [kind for kind in find_programs().missing if kind in self.servers.kinds]
+        if needed:
+            ensure_programs()
+
+    async def _start_servers(self) -> StackFacts:
+        """PostgreSQL first; its databases are prepared while RabbitMQ, the slowest, boots."""
+        others = asyncio.gather(
+            *(self._start_server(kind) for kind in self.servers.kinds if kind != "postgres")
+        )
+        try:
+            if "postgres" in self.servers.kinds:
+                await self._start_server("postgres")
+            facts = await self._facts()
+            await prepare_databases(facts, self._manifest, self._report)
+        except BaseException:
+            others.cancel()
+            raise
+        await others
+        facts = await self._facts()
+        write_env_file(self.layout.command_environment, command_environment(facts))
+        return facts
+
+    async def _start_server(self, kind: ServerKind) -> None:
+        started = time.monotonic()
+        await self.servers.start(kind)
+        self._report(f"{kind} serves after {time.monotonic() - started:.1f} s")
+
+    async def _facts(self) -> StackFacts:
+        running = {state.name for state in await self.processes() if state.is_running}
+        names = [process.name for process in self.app_processes if process.listens]
+        old = self.state
+        ports = assign_ports(old.ports, [*names, "router-admin"], running)
+        sources: dict[ServerKind, ServerSource] = {
+            kind: "url" if kind in self._given else "private" for kind in SERVER_KINDS
+        }
+        write_state(self.layout.state, old.model_copy(update={"ports": ports, "servers": sources}))
+        return self._facts_of(ports)
+
+    def _facts_of(self, ports: dict[str, int]) -> StackFacts:
+        urls = {kind: self._given.get(kind) or self.servers.url(kind) for kind in SERVER_KINDS}
+        project = self._manifest.project.name
+        return StackFacts(
+            layout=self.layout,
+            manifest_path=self._manifest_path,
+            ports=ports,
+            postgres_url=urls["postgres"],
+            redis_url=urls["redis"],
+            rabbitmq_url=urls["rabbitmq"],
+            project=project,
+            moving=tuple(service.name for service in self._manifest.moving_services()),
+            credentials=self.credentials,
+            operator=self._operator,
+            router_workers=self._manifest.router.workers,
+        )
+
+    @property
+    def facts(self) -> StackFacts:
+        """Addresses and secrets of a stack that was started before."""
+        return self._facts_of(self.state.ports)
+
+    # ---- our own processes --------------------------------------------------------------------
+
+    async def _start_apps(self, facts: StackFacts) -> None:
+        """Apps and workers first, all at once; the router when they serve."""
+        apps = [process for process in self.app_processes if process.kind != "router"]
+        routers = [process for process in self.app_processes if process.kind == "router"]
+        for group in (apps, routers):
+            await asyncio.gather(*(self.start(process.name, facts) for process in group))
+        if broken := await self.missing():
+            raise await self._failure(broken[0], "does not run")
+
+    async def start(self, name: str, facts: StackFacts | None = None) -> None:
+        """Start one process of ours and wait until it is ready; a running one is only waited for."""
+        known = facts or self.facts
+        process = next(p for p in self.app_processes if p.name == name)
+        started = time.monotonic()
+        env_file = self.layout.env_file(name)
+        write_env_file(env_file, app_environment(process, known))
+        self.layout.data(process.domain).mkdir(parents=True, exist_ok=True)
+        await self.supervisor.start(
+            ProcessSpec(
+                name=name,
+                argv=(sys.executable, "-m", process.module),
+                cwd=str(REPOSITORY),
+                env_file=str(env_file),
+                log_file=str(self.layout.log_file(name)),
+                inherits=True,
+                layer=LAYER[process.kind],
+                stop_seconds=STOP_SECONDS,
+            )
+        )
+        if process.listens:
+            port = known.ports["router-admin" if process.kind == "router" else name]
+            await self._wait_until_ready(name, port)
+            self._report(f"{name} is ready after {time.monotonic() - started:.1f} s")
+
+    async def _wait_until_ready(self, name: str, port: int) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            answer = await get(HOST, port, "/readyz")
+            if answer.status == 200:
+                return
+            states = {state.name: state for state in await self.processes()}
+            if not states[name].is_running:
+                raise await self._failure(name, f"ended with exit code {states[name].exit_code}")
+            if time.monotonic() > deadline:
+                said = answer.body.decode(errors="replace")[:500] or "no answer"
+                raise await self._failure(
+                    name, f"was not ready within {READY_SECONDS:.0f} s: {said}"
+                )
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _failure(self, name: str, what: str) -> ProcessFailedError:
+        log_file = self.layout.log_file(name)
+        return ProcessFailedError(
+            f"{name} {what}",
+            process=name,
+            log_tail=tail(log_file),
+            hint=f"read more: migrate logs {name}   try again: migrate up",
+        )
+
+    # ---- down ---------------------------------------------------------------------------------
+
+    async def down(self, *, wipe: bool = False) -> bool:
+        """Stop everything; with `wipe` delete all data too. False when nothing ran."""
+        async with exclusive(self.layout.lock, INSTALL_SECONDS):
+            ran = self.supervisor.is_alive() or self.supervisor.read_record() is not None
+            await self.supervisor.shut_down()
+            if wipe:
+                await asyncio.to_thread(self._wipe)
+            return ran
+
+    def _wipe(self) -> None:
+        self.servers.wipe()
+        for folder in ("env", "logs", "data"):
+            shutil.rmtree(self.layout.root / folder, ignore_errors=True)
+        for file in (self.layout.state, self.layout.credentials, self.layout.demo_report):
+            file.unlink(missing_ok=True)
+
+
+__all__ = ["LocalStack", "StackError"]

@@ -1,0 +1,55 @@
+"""What a local stack remembers between commands: ports, where each server comes from, how long it took."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from migrate.stack.env_file import write_private
+from migrate.stack.ports import free_port, is_free
+from migrate.stack.programs import ServerKind
+
+ServerSource = Literal["private", "url", "container"]
+
+#: What people expect of a development server; another one is taken when it is busy.
+PREFERRED_PUBLIC_PORT = 8080
+
+
+class StackState(BaseModel):
+    """Facts of one stack; no secret is among them. `ports` is by process, `router-admin` beside `router`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ports: dict[str, int] = {}
+    servers: dict[ServerKind, ServerSource] = {}
+    started_at: float = 0.0  # Unix seconds of the first successful start
+    setup_seconds: float = 0.0  # how long that start took
+
+    @property
+    def public_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['router']}"
+
+
+def read_state(path: Path) -> StackState:
+    """The remembered state, or an empty one."""
+    if not path.exists():
+        return StackState()
+    return StackState.model_validate_json(path.read_bytes())
+
+
+def write_state(path: Path, state: StackState) -> None:
+    write_private(path, state.model_dump_json(indent=2))
+
+
+def assign_ports(known: dict[str, int], wanted: list[str], running: set[str]) -> dict[str, int]:
+    """A port for every name: the remembered one while it is ours or free, else a new one."""
+    ports: dict[str, int] = {}
+    for name in wanted:
+        port = known.get(name, PREFERRED_PUBLIC_PORT if name == "router" else 0)
+        owner = name.removesuffix("-admin")
+        if not port or (owner not in running and not is_free(port)):
+            port = free_port(frozenset((*known.values(), *ports.values())))
+        ports[name] = port
+    return ports
