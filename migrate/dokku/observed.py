@@ -1,0 +1,297 @@
+"""Reads the state of a Dokku host through a transport into frozen values; changes and decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from migrate.dokku import reports
+from migrate.dokku.argv import DokkuCommand, command
+from migrate.dokku.database import DatabaseState, parse_probe, probe_sql
+from migrate.dokku.desired import DesiredApp, DesiredHost
+from migrate.dokku.transport import MISSING_APP, CommandFailedError, Transport, must
+
+T = TypeVar("T")
+
+#: Reports that every app has.
+_REPORTS = (
+    "apps", "builder", "builder-dockerfile", "ps", "app-json", "git", "checks", "scheduler",
+    "network", "proxy", "ports", "domains", "docker-options", "resource",
+)  # fmt: skip
+#: Reports that only an app with a virtual host needs.
+_PUBLIC_REPORTS = ("nginx", "certs", "letsencrypt", "maintenance")
+_K3S_REPORTS = ("registry", "scheduler-k3s")
+
+
+@dataclass(frozen=True, slots=True)
+class MountedAt:
+    """A storage entry mounted into an app."""
+
+    entry: str
+    container_dir: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedApp:
+    """One app as it is. `reports` by plugin with short keys; `config` holds secrets."""
+
+    name: str
+    reports: Mapping[str, Mapping[str, str]]
+    config: Mapping[str, str] = field(repr=False)
+    scale: Mapping[str, int]
+    mounts: tuple[MountedAt, ...]
+    suspended: tuple[str, ...]
+
+    def get(self, plugin: str, key: str) -> str:
+        """A value of a report; empty when it is not there."""
+        return self.reports.get(plugin, {}).get(key, "")
+
+    def computed(self, plugin: str, key: str) -> str:
+        """What is in effect: the app's own value, else the global one or the default."""
+        found = self.reports.get(plugin, {})
+        return found.get(f"computed-{key}", found.get(key, ""))
+
+    @property
+    def is_deployed(self) -> bool:
+        return self.get("ps", "deployed") == "true"
+
+    @property
+    def is_locked(self) -> bool:
+        return self.get("apps", "locked") == "true"
+
+    @property
+    def has_proxy(self) -> bool:
+        return self.get("proxy", "enabled") == "true"
+
+    @property
+    def has_certificate(self) -> bool:
+        return self.get("certs", "enabled") == "true"
+
+    @property
+    def domains(self) -> frozenset[str]:
+        return frozenset(self.get("domains", "app-vhosts").split())
+
+    @property
+    def domains_enabled(self) -> bool:
+        return self.get("domains", "app-enabled") == "true"
+
+    @property
+    def port_map(self) -> frozenset[str]:
+        return reports.port_map(self.reports.get("ports", {}))
+
+    def docker_options(self, phase: str) -> tuple[str, ...]:
+        """Docker options of a phase."""
+        return reports.options(self.reports.get("docker-options", {}), phase)
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedStore:
+    """One store as it is; `dsn` is the plugin's superuser URL. `database` only on PostgreSQL."""
+
+    name: str
+    kind: str
+    status: str
+    version: str
+    dsn: str = field(repr=False)
+    links: frozenset[str]
+    post_create_network: frozenset[str]
+    exposed: str
+    backup: str
+    database: DatabaseState | None
+
+    @property
+    def is_running(self) -> bool:
+        return self.status == "running"
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedHost:
+    """The host as it is, as far as the manifest is about it. `domain_owners`: app by host name."""
+
+    app_names: frozenset[str]
+    apps: Mapping[str, ObservedApp]
+    stores: Mapping[str, ObservedStore]
+    networks: frozenset[str]
+    storage_entries: frozenset[str]
+    domain_owners: Mapping[str, str]
+    autocreation_disabled: bool
+    letsencrypt: Mapping[str, str]
+    digests: Mapping[str, str]
+
+
+async def observe(
+    transport: Transport,
+    desired: DesiredHost,
+    apps: Sequence[str],
+    digests: Mapping[str, str] = MappingProxyType({}),
+) -> ObservedHost:
+    """Read everything that a plan for these apps looks at. `digests`: what the host cannot tell."""
+    names = frozenset(
+        reports.names("apps:list", await _text(transport, "apps:list", "--format", "json"))
+    )
+    wanted = [desired.apps[name] for name in apps]
+    stores = sorted({link.store for app in wanted for link in app.links})
+    networks = {desired.section.network}
+    networks |= {n for s in stores for n in desired.section.stores[s].networks}
+    public = any(app.public for app in wanted)
+    observed_apps, observed_stores, found_networks, globals_, domains, entries = await gather(
+        gather(*(_app(transport, desired, app) for app in wanted if app.name in names)),
+        gather(*(_store(transport, desired, store) for store in stores)),
+        gather(*(_network(transport, name) for name in sorted(networks))),
+        _globals(transport, public and any(app.letsencrypt for app in wanted)),
+        _domain_owners(transport, names if public else frozenset()),
+        _entries(transport, any(app.storage for app in wanted)),
+    )
+    return ObservedHost(
+        app_names=names,
+        apps={app.name: app for app in observed_apps},
+        stores={store.name: store for store in observed_stores if store is not None},
+        networks=frozenset(name for name in found_networks if name),
+        storage_entries=entries,
+        domain_owners=domains,
+        autocreation_disabled=globals_[0].get("global-disable-autocreation") == "true",
+        letsencrypt=globals_[1],
+        digests=digests,
+    )
+
+
+async def gather(*work: Coroutine[Any, Any, Any]) -> list[Any]:
+    """Like asyncio.gather, but the first failure cancels the rest before it is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in work]
+    except BaseExceptionGroup as failures:
+        first: BaseException = failures
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from failures
+    return [task.result() for task in tasks]
+
+
+async def report(transport: Transport, plugin: str, app: str) -> dict[str, str]:
+    """One report of an app."""
+    return reports.report(
+        plugin, await _text(transport, f"{plugin}:report", app, "--format", "json")
+    )
+
+
+async def _text(transport: Transport, *words: str) -> str:
+    return (await must(transport, command(*words))).text
+
+
+async def _app(transport: Transport, desired: DesiredHost, app: DesiredApp) -> ObservedApp:
+    plugins = [*_REPORTS]
+    if app.public:
+        plugins += _PUBLIC_REPORTS
+    if desired.section.scheduler == "k3s":
+        plugins += _K3S_REPORTS
+    name = app.name
+    found, config, scale, mounts, tasks = await gather(
+        gather(*(report(transport, plugin, name) for plugin in plugins)),
+        _text(transport, "config:export", "--format", "json", name),
+        _text(transport, "ps:scale", "--format", "json", name),
+        _text(transport, "storage:list", name, "--format", "json"),
+        _text(transport, "cron:list", name, "--format", "json"),
+    )
+    return ObservedApp(
+        name=name,
+        reports=dict(zip(plugins, found, strict=True)),
+        config=reports.config(config),
+        scale=reports.scale(scale),
+        mounts=tuple(
+            MountedAt(str(row.get("entry_name", "")), str(row.get("container_path", "")))
+            for row in reports.json_list("storage:list", mounts)
+        ),
+        suspended=tuple(
+            str(row["id"])
+            for row in reports.json_list("cron:list", tasks)
+            if str(row.get("task-in-maintenance", "false")).lower() == "true"
+        ),
+    )
+
+
+async def _store(transport: Transport, desired: DesiredHost, name: str) -> ObservedStore | None:
+    model = desired.section.stores[name]
+    kind = model.kind
+    if (await transport.run(command(f"{kind}:exists", name))).exit != 0:
+        return None
+    flags = ("--status", "--version", "--dsn", "--exposed-ports", "--post-create-network")
+    values, links, backup = await gather(
+        gather(*(_text(transport, f"{kind}:info", name, flag) for flag in flags)),
+        _text(transport, f"{kind}:links", name),
+        _backup(transport, kind, name),
+    )
+    status, version, dsn, exposed, network = (reports.value(text) for text in values)
+    database = None
+    if kind == "postgres" and status == "running":
+        database = await _probe(transport, desired, name)
+    return ObservedStore(
+        name, kind, status, version, dsn, reports.words(links), reports.listed(network), exposed,
+        backup, database,
+    )  # fmt: skip
+
+
+async def _backup(transport: Transport, kind: str, name: str) -> str:
+    if kind == "rabbitmq":
+        return ""
+    answer = await transport.run(command(f"{kind}:backup-schedule-cat", name))
+    return answer.text.strip() if answer.exit == 0 else ""
+
+
+async def _probe(transport: Transport, desired: DesiredHost, name: str) -> DatabaseState:
+    roles: set[str] = set()
+    schemas = {"public"}
+    for app in desired.apps.values():
+        for link in app.links:
+            if link.store == name and link.role:
+                roles.add(link.role)
+                schemas |= {rights.schema_name for rights in app.rights.get(name, ())}
+    sql = probe_sql(desired.section.stores[name].settings, roles, schemas)
+    answer = await must(transport, command("postgres:connect", name, stdin=sql.encode()))
+    return parse_probe(answer.text)
+
+
+async def _network(transport: Transport, name: str) -> str:
+    answer = await transport.run(command("network:exists", name))
+    return name if answer.exit == 0 else ""
+
+
+async def _globals(
+    transport: Transport, letsencrypt: bool
+) -> tuple[dict[str, str], dict[str, str]]:
+    apps = reports.report(
+        "apps", await _text(transport, "apps:report", "--global", "--format", "json")
+    )
+    if not letsencrypt:
+        return apps, {}
+    text = await _text(transport, "letsencrypt:report", "--global", "--format", "json")
+    return apps, reports.report("letsencrypt", text)
+
+
+async def _domain_owners(transport: Transport, names: frozenset[str]) -> dict[str, str]:
+    owners: dict[str, str] = {}
+    found = await gather(*(report(transport, "domains", name) for name in sorted(names)))
+    for name, row in zip(sorted(names), found, strict=True):
+        if row.get("app-enabled") == "true":
+            owners |= dict.fromkeys(row.get("app-vhosts", "").split(), name)
+    return owners
+
+
+async def _entries(transport: Transport, wanted: bool) -> frozenset[str]:
+    if not wanted:
+        return frozenset()
+    text = await _text(transport, "storage:list-entries", "--format", "json")
+    rows = reports.json_list("storage:list-entries", text)
+    return frozenset(str(row.get("entry", {}).get("name", "")) for row in rows)
+
+
+async def exists(transport: Transport, app: str) -> bool:
+    """Whether an app exists; any exit code but 0 and 20 is a failure."""
+    probe: DokkuCommand = command("apps:exists", app)
+    answer = await transport.run(probe)
+    if answer.exit in (0, MISSING_APP):
+        return answer.exit == 0
+    raise CommandFailedError(probe.name, answer.exit, answer.complaint)
