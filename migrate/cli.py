@@ -18,6 +18,7 @@ from migrate.commands import (
     logs,
     status,
     up,
+    url,
 )
 from migrate.context import Context, set_context
 from migrate.exit_codes import ExitCode, exit_code
@@ -42,7 +43,9 @@ app.add_typer(db, name="db")
 app.command("up")(up.up)
 app.command("down")(down.down)
 app.command("logs")(logs.logs)
+app.command("url")(url.url)
 app.command("status")(status.status)
+app.command("seed")(seed.seed)
 app.command("history")(history.history)
 app.command("explain")(explain.explain_request)
 
