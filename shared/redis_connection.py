@@ -1,6 +1,9 @@
-"""Opens the one Redis client of a process; knows no key."""
+"""Opens the one Redis client of a process, and says when to leave Redis alone; knows no key."""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Callable
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -24,3 +27,23 @@ def open_redis(url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Redis:
         decode_responses=False,
     )
     return client
+
+
+class OutagePause:
+    """Leaves Redis alone for a moment after it failed.
+
+    An outage then costs one wait a second and not one per request.
+    """
+
+    def __init__(self, seconds: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._until = float("-inf")
+
+    def begin(self) -> None:
+        """A call failed just now."""
+        self._until = self._clock() + self._seconds
+
+    @property
+    def is_on(self) -> bool:
+        return self._clock() < self._until

@@ -15,12 +15,9 @@ from shared.ratelimit.buckets import (
     Window,
     counter_key,
 )
+from shared.redis_connection import OutagePause
 
 log = structlog.get_logger(__name__)
-
-#: Seconds to leave Redis alone after it failed, so that an outage costs one wait a second and not
-#: one per request.
-PAUSE_SECONDS = 1.0
 
 
 class Counter(Protocol):
@@ -42,27 +39,26 @@ class RateLimiter:
         limits: RateLimits | None = None,
         *,
         clock: Callable[[], float] = time.time,
-        pause_seconds: float = PAUSE_SECONDS,
+        pause: OutagePause | None = None,
     ) -> None:
         self._counter = counter
         self._limits = limits or RateLimits()
         self._clock = clock
-        self._pause_seconds = pause_seconds
-        self._paused_until = 0.0
+        self._pause = pause or OutagePause()
 
     async def count(self, bucket: str, subject: str) -> Decision | None:
         """Count one request; None when the bucket is unlimited or Redis does not answer."""
         limit = self._limits.of(bucket)
-        now = self._clock()
-        if limit is None or now < self._paused_until:
+        if limit is None or self._pause.is_on:
             return None
+        now = self._clock()
         window = Window.at(now)
         try:
             count = await self._counter.increment(
                 counter_key(bucket, subject, window), 2 * WINDOW_SECONDS
             )
         except Exception as error:  # any failure of Redis has the same meaning: no limiting
-            self._paused_until = now + self._pause_seconds
+            self._pause.begin()
             log.warning("rate_limits_off", reason=type(error).__name__)
             return None
         return Decision(bucket=bucket, limit=limit, count=count, reset=window.end, now=now)

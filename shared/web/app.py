@@ -43,8 +43,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from shared.auth.principal import Principal
-from shared.contract.routes import PublicRoute, PublicRoutes, public_routes
+from shared.auth.admission import TokenAdmission
+from shared.auth.issuers import verifier_of
+from shared.auth.verifier import TokenVerifier
+from shared.contract.routes import PublicRoutes, public_routes
 from shared.settings import AppSettings
 from shared.web import health
 from shared.web.context import context_of
@@ -52,14 +54,13 @@ from shared.web.edge import Edge
 from shared.web.endpoints import EndpointError, ServiceRouter
 from shared.web.error_responses import error_response
 from shared.web.front_door import FrontDoor
-from shared.web.gate import Admission, Gate, finished_endpoint, guarded_route
+from shared.web.gate import Gate, finished_endpoint, guarded_route
 from shared.web.maintenance import MaintenanceModes
 from shared.web.path_index import PathIndex
-from shared.web.platform import Platform, open_platform
+from shared.web.platform import open_platform
 from shared.web.probes import broker_check, database_check, redis_check
 
 LifespanHook = Callable[[FastAPI], AbstractAsyncContextManager[None]]
-AdmissionFactory = Callable[[Platform], Admission]
 
 
 def create_service_app(
@@ -68,13 +69,13 @@ def create_service_app(
     settings: AppSettings,
     routers: Sequence[ServiceRouter],
     lifespan: Sequence[LifespanHook] = (),
-    admission: AdmissionFactory | None = None,
     contract: PublicRoutes | None = None,
 ) -> FastAPI:
     """The app of the service `name`.
 
     `lifespan` hooks are entered in order after `app.state.platform` (Platform) and
-    `app.state.health` (HealthBoard) exist, and left in reverse order at stop.
+    `app.state.health` (HealthBoard) exist, and left in reverse order at stop. Keys and secrets are
+    built here: an app with a bad one does not start.
     """
     maintenance = MaintenanceModes()
     app = FastAPI(
@@ -84,7 +85,7 @@ def create_service_app(
         redoc_url=None,
         openapi_url=None,  # not part of the contract; `app.openapi()` still describes it
         redirect_slashes=False,
-        lifespan=_lifespan(name, settings, maintenance, lifespan, admission),
+        lifespan=_lifespan(name, settings, maintenance, verifier_of(settings), lifespan),
         exception_handlers={
             HTTPException: _answer_framework_error,
             RequestValidationError: _answer_framework_error,
@@ -155,8 +156,8 @@ def _lifespan(
     name: str,
     settings: AppSettings,
     maintenance: MaintenanceModes,
+    verifier: TokenVerifier,
     hooks: Sequence[LifespanHook],
-    admission: AdmissionFactory | None,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def run(app: FastAPI) -> AsyncIterator[None]:
@@ -172,28 +173,13 @@ def _lifespan(
                     "broker": broker_check(settings.rabbitmq_url.get_secret_value()),
                 },
             )
-            app.state.gate = Gate(platform.limiter, (admission or _default_admission)(platform))
+            app.state.admission = TokenAdmission(verifier, platform.accounts, platform.tiers)
+            app.state.gate = Gate(platform.limiter, app.state.admission)
             for hook in hooks:
                 await stack.enter_async_context(hook(app))
             yield
 
     return run
-
-
-class _PublicOnly:
-    """Admission of an app without user routes."""
-
-    async def admit(self, route: PublicRoute, authorization: str | None) -> Principal | None:
-        if route.auth not in ("public", "signature"):
-            raise EndpointError(f"{route.name} needs an admission")
-        return None
-
-    async def require_tier(self, principal: Principal, required: int) -> None:
-        raise EndpointError("tiers need an admission")
-
-
-def _default_admission(_platform: Platform) -> Admission:
-    return _PublicOnly()
 
 
 async def _answer_framework_error(request: Request, error: Exception) -> Response:

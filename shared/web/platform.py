@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
+from shared.auth.accounts import Accounts, Tiers
+from shared.cache import Cache
 from shared.idempotency.store import IdempotencyStore
 from shared.placement.connection import Pool
 from shared.placement.pools import Pools, PoolSettings, open_pool
@@ -38,6 +40,9 @@ class Platform:
     limiter: RateLimiter
     idempotency: IdempotencyStore
     maintenance: MaintenanceModes
+    cache: Cache
+    accounts: Accounts
+    tiers: Tiers
 
 
 @asynccontextmanager
@@ -52,6 +57,7 @@ async def open_platform(
     following = asyncio.create_task(
         follow_modes(maintenance, MaintenanceTable(pool)), name="maintenance-modes"
     )
+    cache = Cache(redis)
     try:
         yield Platform(
             service=service,
@@ -61,6 +67,9 @@ async def open_platform(
             limiter=RateLimiter(RedisCounter(redis), settings.rate_limits),
             idempotency=IdempotencyStore(pool),
             maintenance=maintenance,
+            cache=cache,
+            accounts=Accounts(pool),
+            tiers=Tiers(pool, cache),
         )
     finally:
         following.cancel()
