@@ -16,6 +16,7 @@ from migrate.commands import (
     history,
     instances,
     logs,
+    seed,
     status,
     up,
     url,

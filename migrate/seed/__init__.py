@@ -1,0 +1,1 @@
+"""Data for a new system: the shipped catalogue of real titles, and made-up people of any number."""
