@@ -125,7 +125,7 @@ def _common(process: AppProcess, facts: StackFacts) -> dict[str, str]:
 
 def _router(facts: StackFacts) -> dict[str, str]:
     upstreams = {
-        f"UPSTREAM_{name.upper()}": facts.upstream_url(name)
+        f"{name.upper()}_URL": facts.upstream_url(name)
         for name in facts.ports
         if not name.startswith("router")
     }
@@ -133,7 +133,7 @@ def _router(facts: StackFacts) -> dict[str, str]:
         "SHARED_DATABASE_URL": facts.shared_url,
         "ADMIN_PORT": str(facts.ports["router-admin"]),
         "ADMIN_TOKEN": facts.credentials.admin_token,
-        "SNAPSHOT_DIRECTORY": str(facts.layout.data("router")),
+        "SNAPSHOT_PATH": str(facts.layout.data("router") / "control.json"),
         "WORKERS": str(facts.router_workers),
         "OVERRIDE_SECRETS": facts.credentials.override_secret,
         "IDENTITY_SECRETS": facts.credentials.identity_secret,

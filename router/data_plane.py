@@ -1,0 +1,132 @@
+"""Builds and runs the data plane of one worker: everything between the two sockets; knows no control store."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from router.client_connection import ClientConnection, ClientLimits
+from router.dispatch import Dispatcher
+from router.metrics import Metrics
+from router.replies import Replies
+from router.routing import Routing
+from router.sweeper import Sweeper
+from router.trust import TrustedProxies
+from router.upstreams import Upstream, UpstreamSettings
+from shared.routing.routes import RouteTable
+
+#: Connections that the kernel keeps for a busy worker.
+BACKLOG = 2048
+#: An idle client connection is closed this long after the drain began, so that a request that is
+#: just on its way still finds somebody, in seconds.
+IDLE_GRACE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneSettings:
+    """What the data plane needs to know. `upstream_urls` by name: monolith and services."""
+
+    table: RouteTable
+    upstream_urls: Mapping[str, str]
+    upstreams: Mapping[str, UpstreamSettings] = field(default_factory=dict)
+    limits: ClientLimits = field(default_factory=ClientLimits)
+    max_body_bytes: int = 50 * 1024 * 1024
+    trusted_proxies: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    override_secrets: tuple[str, ...] = ()
+    version: str = "dev"
+    is_connected: Callable[[], bool] = lambda: True
+
+
+class DataPlane:
+    """Upstreams, routing and dispatch of one worker. Start it inside the loop that it serves on."""
+
+    def __init__(self, settings: PlaneSettings) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._server: asyncio.Server | None = None
+        self.metrics = Metrics()
+        self.sweeper = Sweeper(self._loop)
+        self.upstreams = {
+            name: Upstream(
+                name,
+                url,
+                settings.upstreams.get(name) or UpstreamSettings(),
+                self._loop,
+                self.sweeper,
+            )
+            for name, url in settings.upstream_urls.items()
+        }
+        self.routing = Routing(
+            settings.table,
+            configured=frozenset(self.upstreams) - {"monolith"},
+            max_body_bytes=settings.max_body_bytes,
+            metrics=self.metrics,
+        )
+        self.dispatcher = Dispatcher(
+            self._loop,
+            self.routing,
+            self.upstreams,
+            metrics=self.metrics,
+            replies=Replies(settings.allowed_origins),
+            trusted=TrustedProxies(settings.trusted_proxies),
+            limits=settings.limits,
+            secrets=settings.override_secrets,
+            version=settings.version,
+            is_connected=settings.is_connected,
+        )
+        self._describe_gauges()
+
+    async def prepare(self) -> None:
+        """Resolve the upstreams; requests may come once there is a control state."""
+        self.sweeper.start()
+        await asyncio.gather(*(upstream.start() for upstream in self.upstreams.values()))
+
+    async def listen(self, listener: socket.socket) -> None:
+        """Serve clients on a bound socket."""
+        self._server = await self._loop.create_server(
+            lambda: ClientConnection(self._loop, self.sweeper, self.dispatcher),
+            sock=listener,
+            backlog=BACKLOG,
+        )
+
+    async def drain(self, seconds: float) -> int:
+        """No new connections; what is under way finishes. How many clients had to be cut."""
+        dispatcher = self.dispatcher
+        dispatcher.is_draining = True
+        if self._server is not None:
+            self._server.close()
+        started = self._loop.time()
+        while (passed := self._loop.time() - started) < seconds:
+            if passed > min(IDLE_GRACE_SECONDS, seconds / 2):
+                for client in tuple(dispatcher.clients):
+                    client.close_if_idle()
+            if not dispatcher.clients:
+                return 0
+            await asyncio.sleep(0.05)
+        left = len(dispatcher.clients)
+        for client in tuple(dispatcher.clients):
+            client.reset()
+        return left
+
+    async def stop(self) -> None:
+        """Close everything that is still open."""
+        if self._server is not None:
+            self._server.close()
+        for client in tuple(self.dispatcher.clients):
+            client.reset()
+        for upstream in self.upstreams.values():
+            await upstream.stop()
+        self.sweeper.stop()
+
+    def counts(self) -> Mapping[str, object]:
+        """What the control store shows of this instance."""
+        return {"in_flight": len(self.dispatcher.active), "held": 0}
+
+    def _describe_gauges(self) -> None:
+        gauges = self.metrics.gauges
+        gauges["router_client_connections"] = lambda: len(self.dispatcher.clients)
+        gauges["router_upstream_connections"] = lambda: sum(
+            upstream.open_connections for upstream in self.upstreams.values()
+        )

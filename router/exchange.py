@@ -1,0 +1,392 @@
+"""One request and its answer: joins a client's connection and an app's, whatever decides between them.
+
+Knows no routes and no flags. Its owner chooses the app, hears of failed attempts and of the end.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any, Protocol
+
+from router.chunked import LAST_CHUNK, encode_chunk
+from router.failure import Cause, Refusal
+from router.request_head import RequestHead
+from router.response_head import ResponseHead
+from router.seams import ClientLink, UpstreamLink
+
+#: A body up to this size is kept until the answer begins, so that an idempotent request can be repeated.
+MAX_REPLAY_BYTES = 64 * 1024
+#: An unread body up to this size is read to its end after a refusal; a longer one ends the connection.
+MAX_SWALLOWED_BYTES = 64 * 1024
+_WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
+#: Status of the log when the client left before its answer (nginx's).
+CLIENT_CLOSED_STATUS = 499
+
+
+class ExchangeOwner(Protocol):
+    """Who decides for an exchange."""
+
+    def request_head_bytes(self, exchange: Exchange) -> bytes:
+        """The head for the chosen app."""
+
+    def response_lines(self, exchange: Exchange, head: ResponseHead) -> bytes:
+        """Lines to add to the app's head, each with its leading CRLF; mostly none."""
+
+    def attempt_failed(self, exchange: Exchange, cause: Cause) -> None:
+        """No byte of an answer came; try again or refuse."""
+
+    def reply(self, exchange: Exchange, refusal: Refusal, *, close: bool) -> tuple[int, bytes]:
+        """Status and bytes of the router's own answer."""
+
+    def body_complete(self, exchange: Exchange) -> None:
+        """A body that the owner collects has arrived."""
+
+    def finished(self, exchange: Exchange) -> None:
+        """The exchange has ended, well or not; called exactly once."""
+
+
+class Exchange:
+    """State of one request. `route`, `decision`, `upstream` and `attempt` belong to the owner."""
+
+    __slots__ = (
+        "_is_framed_anew", "_keep", "_pending", "_replay", "_replay_bytes", "attempt",
+        "body_is_complete", "cause", "client", "collects_body", "decision", "first_byte_seconds", "forwarded",
+        "has_answer", "head", "is_finished", "is_tunnel", "link", "match", "method", "owner",
+        "request_bytes", "request_id", "response_bytes", "route", "started", "status", "task",
+        "upstream", "used_kept_connection",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        client: ClientLink,
+        owner: ExchangeOwner,
+        head: RequestHead,
+        request_id: bytes,
+        started: float,
+    ) -> None:
+        self.client = client
+        self.owner = owner
+        self.head = head
+        self.method = head.method
+        self.request_id = request_id
+        self.started = started
+        self.first_byte_seconds = 60.0
+        self.route: Any = None
+        self.match: Any = None
+        self.decision: Any = None
+        self.upstream: Any = None
+        self.forwarded: Any = None
+        self.used_kept_connection = False
+        self.task: Any = None
+        self.attempt = 0
+        self.link: UpstreamLink | None = None
+        self.status = 0
+        self.cause = Cause.NONE
+        self.request_bytes = 0
+        self.response_bytes = 0
+        self.body_is_complete = not head.has_body
+        self.collects_body = False
+        self.has_answer = False
+        self.is_tunnel = False
+        self.is_finished = False
+        self._pending: list[bytes] = []
+        self._replay: list[bytes] | None = None
+        self._replay_bytes = 0
+        self._keep = True
+        self._is_framed_anew = False
+
+    # ---- the request ------------------------------------------------------------------------------
+
+    def request_body(self, data: bytes, done: bool) -> None:
+        """Payload from the client, maybe empty when `done`."""
+        self.request_bytes += len(data)
+        if done:
+            self.body_is_complete = True
+        if self.is_finished:
+            return
+        link = self.link
+        if link is None:
+            if data:
+                self._pending.append(data)
+            if not self.collects_body:
+                self.client.pause_body()
+            elif done:
+                self.collects_body = False
+                self.owner.body_complete(self)
+            return
+        self._remember(data)
+        link.send(self._framed(data, done))
+        if done:
+            link.end_of_request()
+
+    def collected_body(self) -> bytes:
+        """The whole body of an exchange that collects it."""
+        return b"".join(self._pending)
+
+    def keep_for_replay(self) -> None:
+        """Remember the body from here on, while it is small."""
+        self._replay = []
+        self._replay_bytes = 0
+
+    @property
+    def can_replay(self) -> bool:
+        """Whether the request can be sent again from its first byte."""
+        if self.has_answer or self.is_finished:
+            return False
+        return not self.head.has_body or self._replay is not None or self.request_bytes == 0
+
+    def is_waiting(self) -> bool:
+        return not self.is_finished and self.link is None
+
+    def is_request_sent(self) -> bool:
+        return self.body_is_complete and not self._pending
+
+    def upstream_ready(self, link: UpstreamLink) -> None:
+        """A connection to the chosen app: send what there is of the request."""
+        self.link = link
+        self.used_kept_connection = link.was_reused
+        head = self.owner.request_head_bytes(self)
+        pending, self._pending = self._pending, []
+        if pending:
+            body = b"".join(pending)
+            self._remember(body)
+            head += self._framed(body, self.body_is_complete)
+        elif self.head.is_chunked and self.body_is_complete:
+            head += LAST_CHUNK
+        link.send(head)
+        if not self.body_is_complete:
+            self.client.resume_body()
+
+    def upstream_failed(self, cause: Cause) -> None:
+        """No connection could be made."""
+        self.owner.attempt_failed(self, cause)
+
+    def prepare_retry(self) -> None:
+        """Go back to the first byte for another attempt; only when `can_replay`."""
+        self.link = None
+        if self._replay is not None:
+            self._pending = self._replay
+            self.keep_for_replay()
+
+    def _framed(self, data: bytes, done: bool) -> bytes:
+        if not self.head.is_chunked:
+            return data
+        chunk = encode_chunk(data) if data else b""
+        return chunk + LAST_CHUNK if done else chunk
+
+    def _remember(self, data: bytes) -> None:
+        if self._replay is not None and data:
+            self._replay_bytes += len(data)
+            if self._replay_bytes > MAX_REPLAY_BYTES:
+                self._replay = None
+            else:
+                self._replay.append(data)
+
+    # ---- the answer -------------------------------------------------------------------------------
+
+    def informational(self, head: ResponseHead) -> None:
+        """1xx passes to clients that know it (RFC 9110 section 15.2)."""
+        if not self.head.is_http_1_0 and not self.is_finished:
+            self.client.write(b"".join((*head.lines, b"\r\n\r\n")))
+
+    def response_head(
+        self, head: ResponseHead, data: bytes, body_start: int, body: bytes, done: bool
+    ) -> None:
+        """The final head with what came behind it; `data[body_start:]` is the raw form of `body`."""
+        if head.status == 101:
+            self._start_tunnel(head, body)
+            return
+        client = self.client
+        self.has_answer = True
+        self._replay = None
+        self.status = head.status
+        self.response_bytes = len(body)
+        keep = self._keep = self.may_stay
+        extra = self.owner.response_lines(self, head)
+        passes_raw = head.is_intact and head.body_bytes >= 0 and not extra
+        if passes_raw and keep and not self.head.is_http_1_0:
+            client.write(data)
+            if done:
+                self._end(Cause.NONE)
+            return
+        client.write(self._reframed_head(head, keep, extra) + self._reframed(body, done))
+        if done:
+            self._end(Cause.NONE)
+
+    def response_body(self, body: bytes, done: bool) -> None:
+        """Payload of the answer, written at once."""
+        if self.is_finished:
+            return
+        self.response_bytes += len(body)
+        out = self._reframed(body, done)
+        if out:
+            self.client.write(out)
+        if done:
+            self._end(Cause.NONE)
+
+    @property
+    def may_stay(self) -> bool:
+        """Whether the client's connection may serve another request after this one."""
+        return self.body_is_complete and self._client_stays()
+
+    def _client_stays(self) -> bool:
+        return self.head.keeps_alive and self.client.keeps_alive()
+
+    def _reframed_head(self, head: ResponseHead, keep: bool, extra: bytes) -> bytes:
+        lines = head.lines
+        if head.is_chunked or head.is_delimited_by_close:
+            if self.head.is_http_1_0:
+                keep = self._keep = False
+            else:
+                self._is_framed_anew = True
+                extra += b"\r\nTransfer-Encoding: chunked"
+        if not keep:
+            extra += b"\r\nConnection: close"
+        elif self.head.is_http_1_0:
+            extra += b"\r\nConnection: keep-alive"
+        return b"".join((*lines, extra, b"\r\n\r\n"))
+
+    def _reframed(self, body: bytes, done: bool) -> bytes:
+        if not self._is_framed_anew:
+            return body
+        chunk = encode_chunk(body) if body else b""
+        return chunk + LAST_CHUNK if done else chunk
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer by the router itself; nothing of an app's answer was written."""
+        if self.is_finished:
+            return
+        self._drop_link()
+        swallows = self.body_is_complete or (
+            0 <= self.head.content_length <= MAX_SWALLOWED_BYTES and not self.head.expects_continue
+        )
+        keep = self._keep = swallows and self._client_stays() and not refusal.close
+        self.has_answer = True
+        self.status, data = self.owner.reply(self, refusal, close=not keep)
+        self.client.write(data)
+        self._end(refusal.cause)
+
+    def answer(self, status: int, data: bytes) -> None:
+        """A whole answer made by the owner, without an app."""
+        self.status = status
+        self.has_answer = True
+        self._keep = self.may_stay
+        self.client.write(data)
+        self._end(Cause.NONE)
+
+    # ---- tunnels ----------------------------------------------------------------------------------
+
+    def _start_tunnel(self, head: ResponseHead, early: bytes) -> None:
+        """Only after a 101 that answers this very handshake (RFC 6455 section 4.1)."""
+        link = self.link
+        key = self.head.fields.get(b"sec-websocket-key", b"")
+        accept = base64.b64encode(hashlib.sha1(key + _WEBSOCKET_GUID).digest())  # noqa: S324
+        fields = head.fields
+        is_valid = (
+            self.head.upgrade
+            and link is not None
+            and fields.get(b"upgrade", b"").lower() == b"websocket"
+            and b"upgrade" in fields.get(b"connection", b"").lower()
+            and fields.get(b"sec-websocket-accept") == accept
+        )
+        if not is_valid or link is None:
+            self._drop_link()
+            self.owner.attempt_failed(self, Cause.UPSTREAM_GARBAGE)
+            return
+        self.has_answer = True
+        self.is_tunnel = True
+        self._keep = False
+        self.status = 101
+        link.start_tunnel()
+        self.client.start_tunnel()
+        extra = (
+            self.owner.response_lines(self, head) + b"\r\nConnection: Upgrade\r\nUpgrade: websocket"
+        )
+        self.client.write(b"".join((*head.lines, extra, b"\r\n\r\n", early)))
+
+    def client_tunnel_bytes(self, data: bytes) -> None:
+        self.request_bytes += len(data)
+        if self.link is not None:
+            self.link.send(data)
+
+    def client_tunnel_ended(self) -> None:
+        """The client's half is closed."""
+        if self.link is not None:
+            self.link.half_close()
+
+    def tunnel_bytes(self, data: bytes) -> None:
+        self.response_bytes += len(data)
+        self.client.write(data)
+
+    def tunnel_ended(self) -> None:
+        """The app's half is closed: what it wrote is delivered, then both ends close."""
+        self._drop_link()
+        self._end(Cause.NONE)
+
+    # ---- the end ----------------------------------------------------------------------------------
+
+    def upstream_lost(self, cause: Cause) -> None:
+        self.link = None
+        if self.is_finished:
+            return
+        if self.is_tunnel:
+            self._end(Cause.NONE)
+        elif self.has_answer:
+            self.cut(cause)
+        else:
+            self.owner.attempt_failed(self, cause)
+
+    def upstream_writable(self, writable: bool) -> None:
+        if writable:
+            self.client.resume_body()
+        else:
+            self.client.pause_body()
+
+    def client_writable(self, writable: bool) -> None:
+        if self.link is not None:
+            if writable:
+                self.link.resume_reading()
+            else:
+                self.link.pause_reading()
+
+    def client_gone(self, cause: Cause) -> None:
+        """The client left or must leave: stop the app's work too, it costs money."""
+        if self.is_finished:
+            return
+        self._drop_link()
+        if not self.is_tunnel:
+            self.cause = cause
+        if not self.has_answer:
+            self.status = CLIENT_CLOSED_STATUS
+        self._finish()
+
+    def cut(self, cause: Cause) -> None:
+        """The answer cannot be completed: end so that the client can tell (RFC 9112 section 8)."""
+        if self.is_finished:
+            return
+        self._drop_link()
+        self.cause = cause
+        is_visible = self._is_framed_anew or not self.head.is_http_1_0
+        self._finish()
+        self.client.cut(with_reset=not is_visible)
+
+    def _drop_link(self) -> None:
+        link, self.link = self.link, None
+        if link is not None:
+            link.abort()
+
+    def _end(self, cause: Cause) -> None:
+        self.cause = cause
+        self.link = None
+        self._finish()
+        self.client.exchange_done(self._keep)
+
+    def _finish(self) -> None:
+        self.is_finished = True
+        self._pending = []
+        self._replay = None
+        task, self.task = self.task, None
+        if task is not None:
+            task.cancel()
+        self.owner.finished(self)

@@ -1,0 +1,160 @@
+"""One worker: joins the data plane with the control store and the admin port, serves, drains."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable
+
+import structlog
+
+from router.admin.app import AdminFacts, admin_app
+from router.admin.server import serve_admin
+from router.client_connection import ClientLimits
+from router.data_plane import DataPlane, PlaneSettings
+from router.settings import RouterSettings
+from router.upstreams import UpstreamSettings
+from shared.control.instances import InstanceInfo
+from shared.control.watch import ControlWatcher
+from shared.manifest import Manifest
+from shared.manifest import Upstream as ManifestUpstream
+from shared.routing.from_manifest import route_table
+
+#: How often a worker looks whether its supervisor is still there, in seconds.
+SUPERVISOR_CHECK_SECONDS = 1.0
+
+log = structlog.get_logger("router")
+
+
+class Worker:
+    """All parts of one router process."""
+
+    def __init__(
+        self,
+        settings: RouterSettings,
+        manifest: Manifest,
+        *,
+        number: int,
+        listener: socket.socket,
+        admin_listener: socket.socket,
+    ) -> None:
+        self._settings = settings
+        self._drain_seconds = manifest.router.drain_seconds
+        self._listener = listener
+        self._admin_listener = admin_listener
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        self.name = settings.worker_name(number)
+        self.plane = DataPlane(
+            plane_settings(settings, manifest, is_connected=lambda: self.watcher.connected)
+        )
+        self.watcher = ControlWatcher(
+            settings.shared_database_url,
+            instance=InstanceInfo(
+                id=f"router/{self.name}",
+                kind="router",
+                name=self.name,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+            ),
+            snapshot=settings.worker_snapshot(number),
+            on_change=self.plane.routing.apply,
+            stats=self.plane.counts,
+        )
+        gauges = self.plane.metrics.gauges
+        gauges["router_control_connected"] = lambda: float(self.watcher.connected)
+        gauges["router_control_version"] = lambda: (
+            self.watcher.state.version if self.watcher.state is not None else -1
+        )
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then let what is under way finish."""
+        self._catch_signals()
+        await self.plane.prepare()
+        await self.watcher.start()
+        await self.plane.listen(self._listener)
+        admin = asyncio.create_task(
+            serve_admin(admin_app(self._facts()), self._admin_listener), name="admin"
+        )
+        orphaned = asyncio.create_task(self._stop_when_orphaned(), name="supervisor-check")
+        log.info("router_started", instance=self.name, port=self._settings.port)
+        try:
+            await self._stopping.wait()
+            log.info("router_draining", instance=self.name, **self.plane.counts())
+            cut = await self.plane.drain(self._drain_seconds)
+            if cut:
+                log.warning("router_drain_cut", instance=self.name, clients=cut)
+        finally:
+            for task in (admin, orphaned):
+                task.cancel()
+            await asyncio.wait({admin, orphaned})
+            await self.watcher.stop()
+            await self.plane.stop()
+            log.info("router_stopped", instance=self.name)
+
+    def _catch_signals(self) -> None:
+        """The first signal starts the drain; a second SIGTERM changes nothing (Dokku sends one)."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stopping.set)
+
+    async def _stop_when_orphaned(self) -> None:
+        """A worker whose supervisor was killed would serve on unseen: it drains instead."""
+        supervisor = os.getenv("ROUTER_SUPERVISOR")
+        while supervisor is not None:
+            if os.getppid() != int(supervisor):
+                log.error("supervisor_gone", instance=self.name)
+                self._stopping.set()
+                return
+            await asyncio.sleep(SUPERVISOR_CHECK_SECONDS)
+
+    def _facts(self) -> AdminFacts:
+        return AdminFacts(
+            name=self.name,
+            token=self._settings.admin_token,
+            database_url=self._settings.shared_database_url,
+            watcher=self.watcher,
+            routing=self.plane.routing,
+            metrics=self.plane.metrics,
+            secrets=self._settings.override_secrets,
+            counts=self.plane.counts,
+            is_draining=lambda: self.plane.dispatcher.is_draining,
+        )
+
+
+def plane_settings(
+    settings: RouterSettings, manifest: Manifest, *, is_connected: Callable[[], bool]
+) -> PlaneSettings:
+    """The data plane's settings from environment and manifest."""
+    entries = {"monolith": manifest.monolith.upstream} | {
+        name: service.upstream for name, service in manifest.services.items()
+    }
+    router = manifest.router
+    return PlaneSettings(
+        table=route_table(manifest),
+        upstream_urls=settings.upstream_urls,
+        upstreams={name: _upstream_settings(entry) for name, entry in entries.items()},
+        limits=ClientLimits(
+            max_head_bytes=router.max_header_bytes,
+            max_url_bytes=router.max_url_bytes,
+            header_seconds=router.header_seconds,
+            idle_seconds=router.idle_seconds,
+        ),
+        max_body_bytes=router.max_body_bytes,
+        trusted_proxies=settings.trusted_proxies,
+        allowed_origins=settings.allowed_origins,
+        override_secrets=settings.override_secrets,
+        version=settings.version,
+        is_connected=is_connected,
+    )
+
+
+def _upstream_settings(entry: ManifestUpstream) -> UpstreamSettings:
+    return UpstreamSettings(
+        connect_seconds=entry.connect_seconds,
+        first_byte_seconds=entry.first_byte_seconds,
+        activity_seconds=entry.activity_seconds,
+        max_connections=entry.max_connections,
+        health_path=entry.health_path,
+    )
