@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from migrate.split.connection import CONNECTION_LOST, Connection, connect
+from migrate.split.connection import CONNECTION_LOST, Connection, close, connect
 from migrate.split.context import SplitContext
 from migrate.split.model import Endpoint, SplitError
 from migrate.split.names import Direction, literal, quote
@@ -89,9 +89,24 @@ async def create_slot(context: SplitContext, direction: Direction) -> None:
                 timeout=seconds + 5.0,
             )
     except TimeoutError as error:
-        raise SlotBlockedError(name, seconds, await culprits(control)) from error
-    finally:
-        maker.terminate()
+        who = await culprits(control)
+        await _cancel(control, maker)
+        raise SlotBlockedError(name, seconds, who) from error
+    except BaseException:
+        await asyncio.shield(_cancel(control, maker))
+        raise
+    await close(maker)
+
+
+async def _cancel(control: Connection, maker: Connection) -> None:
+    """Stop the making of a slot on the server: nothing is left of it then.
+
+    Closing the connection would not do, for the server does not look at it while it waits.
+    """
+    pid = maker.get_server_pid()
+    with suppress(*CONNECTION_LOST, asyncpg.PostgresError):
+        await control.execute("SELECT pg_cancel_backend($1)", pid, timeout=5.0)
+    maker.terminate()
 
 
 async def advance_slot(context: SplitContext, direction: Direction, lsn: int) -> None:
@@ -146,8 +161,9 @@ async def create_slot_with_snapshot(
 
     asyncpg sends the walsender's commands as simple queries; their rows cannot be read back, so
     the name of the snapshot comes as the value of a session setting. Keywords are upper case
-    because asyncpg's and the walsender's parsers disagree about lower case ones.
+    because the walsender's own parser takes them only so.
     """
+    control = await connect(endpoint, "snapshot")
     connection = await connect(endpoint, "snapshot", settings={"replication": "database"})
     try:
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -160,9 +176,15 @@ async def create_slot_with_snapshot(
             "SELECT set_config('application_name', pg_export_snapshot(), false)"
         )
         snapshot: str = connection.get_settings().application_name
+    except TimeoutError as error:
+        who = await culprits(control)
+        await _cancel(control, connection)
+        raise SlotBlockedError(name, seconds, who) from error
     except BaseException:
-        connection.terminate()
+        await asyncio.shield(_cancel(control, connection))
         raise
+    finally:
+        await close(control)
     return ExportedSnapshot(connection, snapshot, connection.get_server_pid())
 
 
