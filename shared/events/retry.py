@@ -62,7 +62,7 @@ def after_failure(
     """The next step of a message whose handler raised `error`; one run per rung, then parking."""
     attempt = count(headers, ATTEMPT) + 1
     described = {
-        **headers,
+        **_carried(headers),
         ATTEMPT: attempt,
         QUEUE: queue,
         **describe(error),
@@ -88,7 +88,9 @@ def after_deferral(
         reset = {name: value for name, value in headers.items() if name != DEFERRALS}
         return after_failure(reset, error, ladder=ladder, queue=queue, now=now)
     rungs = [seconds for seconds in ladder if seconds >= pause_seconds]
-    return Wait(min(rungs, default=max(ladder)), {**headers, DEFERRALS: deferrals, QUEUE: queue})
+    return Wait(
+        min(rungs, default=max(ladder)), {**_carried(headers), DEFERRALS: deferrals, QUEUE: queue}
+    )
 
 
 def parked(
@@ -103,7 +105,7 @@ def parked(
     described = describe(error) if error is not None else {}
     return Park(
         reason,
-        {**headers, **described, REASON: reason, QUEUE: queue, PARKED_AT: timestamp(now)},
+        {**_carried(headers), **described, REASON: reason, QUEUE: queue, PARKED_AT: timestamp(now)},
     )
 
 
@@ -121,10 +123,11 @@ def count(headers: Mapping[str, Any], name: str) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
+def _carried(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Headers without the broker's own, which mean nothing on a message that is published again."""
+    return {name: value for name, value in headers.items() if not name.startswith("x-")}
+
+
 def fresh(headers: Mapping[str, Any]) -> dict[str, Any]:
     """Headers for a message that starts again from the beginning."""
-    return {
-        name: value
-        for name, value in headers.items()
-        if name not in OWN_HEADERS and not name.startswith("x-")
-    }
+    return {name: value for name, value in _carried(headers).items() if name not in OWN_HEADERS}

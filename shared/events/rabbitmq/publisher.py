@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from datetime import UTC, datetime
 
@@ -22,11 +23,16 @@ from shared.events.rabbitmq.link import (
     connect,
     disconnect,
     open_channel,
+    reason,
 )
 
 log = structlog.get_logger(__name__)
 
 PERSISTENT = 2
+#: Time between two looks at a connection that is believed to be open, in seconds.
+WATCH_SECONDS = 5.0
+#: Longest time for the oldest confirm to be missing, in seconds; the relay gives up after 10.
+UNCONFIRMED_SECONDS = 20.0
 
 
 class RabbitPublisher:
@@ -120,8 +126,8 @@ class RabbitPublisher:
         ended = asyncio.Event()
         reasons: list[str] = []
 
-        def on_lost(reason: str) -> None:
-            reasons.append(reason)
+        def on_lost(why: str) -> None:
+            reasons.append(why)
             closed.set()
             ended.set()
 
@@ -133,18 +139,38 @@ class RabbitPublisher:
             channel.add_on_return_callback(self._on_return)
 
             def on_channel_closed(_channel: object, error: BaseException) -> None:
-                reasons.append(str(error))
+                reasons.append(reason(error))
                 ended.set()
 
             channel.add_on_close_callback(on_channel_closed)
             await call(channel, "confirm_delivery", settings.rpc_seconds, self._on_confirm)
             self._open(channel)
-            await ended.wait()
+            await self._watch(connection, ended, reasons)
             log.warning("broker_lost", purpose="publish", reason=reasons[0] if reasons else "")
         finally:
             self._shut()
             self._fail_pending(reasons[0] if reasons else "connection ended")
             await self._hang_up(connection, closed)
+
+    async def _watch(
+        self, connection: Connection, ended: asyncio.Event, reasons: list[str]
+    ) -> None:
+        """Wait for the end; a broker that owes a confirm for too long without an alarm is given up."""
+        oldest, since = 0, 0.0
+        while not ended.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WATCH_SECONDS):
+                    await ended.wait()
+            if not connection.is_open:
+                reasons.append("the connection is closed")
+                return
+            now = asyncio.get_running_loop().time()
+            first = next(iter(self._pending), 0)
+            if first == 0 or first != oldest or self._blocked:
+                oldest, since = first, now
+            elif now - since > UNCONFIRMED_SECONDS:
+                reasons.append("a confirm is missing")
+                return
 
     async def _hang_up(self, connection: Connection, closed: asyncio.Event) -> None:
         await asyncio.shield(disconnect(connection, closed, seconds=3.0))

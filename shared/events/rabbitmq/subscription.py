@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from shared.events.rabbitmq.link import (
     connect,
     disconnect,
     open_channel,
+    reason,
 )
 from shared.events.topology import Topology
 
@@ -31,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 #: A wrong configuration is logged at most this often, in seconds; connecting goes on.
 REPEAT_LOG_SECONDS = 60.0
+#: Time between two looks at a connection that is believed to be open, in seconds.
+WATCH_SECONDS = 5.0
 
 
 class RabbitSubscription:
@@ -115,16 +119,16 @@ class RabbitSubscription:
         self._ended = ended = asyncio.Event()
         reasons: list[str] = []
 
-        def on_lost(reason: str) -> None:
-            reasons.append(reason)
+        def on_lost(why: str) -> None:
+            reasons.append(why)
             closed.set()
-            ended.set()
+            self._end(ended)
 
         connection = await connect(settings, "consume", on_lost)
         try:
             await declare(connection, self._topology, settings.rpc_seconds)
             await self._consume(connection, ended, reasons)
-            await ended.wait()
+            await self._watch(connection, ended, reasons)
             log.warning("consumer_lost", queue=self._queue, reason=reasons[0] if reasons else "")
         finally:
             self._channel = None
@@ -139,12 +143,12 @@ class RabbitSubscription:
         channel = await open_channel(connection, seconds)
 
         def on_channel_closed(_channel: object, error: BaseException) -> None:
-            reasons.append(str(error))
-            ended.set()
+            reasons.append(reason(error))
+            self._end(ended)
 
         def on_cancelled(_frame: object) -> None:  # queue deleted, or its leader moved
             reasons.append("the broker cancelled the consumer")
-            ended.set()
+            self._end(ended)
 
         channel.add_on_close_callback(on_channel_closed)
         channel.add_on_cancel_callback(on_cancelled)
@@ -156,6 +160,22 @@ class RabbitSubscription:
         self._consumer_tag = answer.method.consumer_tag
         self._metrics.connected.labels("consume").set(1)
         log.info("consuming", queue=self._queue, prefetch=self._prefetch)
+
+    def _end(self, ended: asyncio.Event) -> None:
+        self._consumer_tag = None
+        ended.set()
+
+    async def _watch(
+        self, connection: Connection, ended: asyncio.Event, reasons: list[str]
+    ) -> None:
+        """Wait for the end, and look now and then in case nobody called back."""
+        while not ended.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WATCH_SECONDS):
+                    await ended.wait()
+            if not connection.is_open:
+                reasons.append("the connection is closed")
+                return
 
     def _receive(
         self,
