@@ -1,0 +1,1 @@
+"""Titles, people and characters: search, lists, details; owns titles, actors, characters."""
