@@ -9,8 +9,9 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
+from fastapi import Depends
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
@@ -113,12 +114,18 @@ def finished_endpoint(endpoint: Endpoint) -> Callable[..., Awaitable[Response]]:
         return await answer_once(request, endpoint.route, produce)
 
     hidden = inspect.Parameter(
-        _HIDDEN_PARAMETER, inspect.Parameter.KEYWORD_ONLY, annotation=Request
+        _HIDDEN_PARAMETER,
+        inspect.Parameter.KEYWORD_ONLY,
+        annotation=Annotated[Request, Depends(_same_request)],  # the endpoint may ask for it too
     )
     call.__signature__ = signature.replace(  # type: ignore[attr-defined]
         parameters=[*signature.parameters.values(), hidden], return_annotation=Response
     )
     return call
+
+
+async def _same_request(request: Request) -> Request:
+    return request
 
 
 async def _within_time(endpoint: Endpoint, work: Awaitable[Any]) -> Any:
