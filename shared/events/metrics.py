@@ -34,6 +34,15 @@ class EventMetrics:
             ["error"],
             registry=self.registry,
         )
+        self.outbox_unsent = Gauge(
+            "events_outbox_unsent", "Rows that wait", ["side"], registry=self.registry
+        )
+        self.outbox_oldest_seconds = Gauge(
+            "events_outbox_oldest_seconds",
+            "Age of the oldest row that is due",
+            ["side"],
+            registry=self.registry,
+        )
         self.handled = Counter(
             "events_handled_total",
             "Messages by what became of them",

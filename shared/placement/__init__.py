@@ -10,7 +10,7 @@ from shared.placement.errors import (
     TablesMovedError,
 )
 from shared.placement.ownership import TableGrants, violations
-from shared.placement.pools import Pools, PoolSettings, Side, open_pool, open_pools
+from shared.placement.pools import Pools, PoolSettings, ServiceGrants, Side, open_pool, open_pools
 from shared.placement.source import FixedPlacement, PlacementSource, WatchedPlacement
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Pool",
     "PoolSettings",
     "Pools",
+    "ServiceGrants",
     "Side",
     "TableGrants",
     "TablesMovedError",

@@ -107,22 +107,29 @@ async def pool_health(pool: Pool, seconds: float = 1.0) -> Health:
 
 
 class Pools:
-    """The pools of one process: `shared` always, `own` once the service has its own database."""
+    """The pools of one process.
 
-    def __init__(self, shared: Pool, own: Pool | None = None) -> None:
+    `shared` is for tables that stay in the shared database, `own` for the service's own database
+    once it has one. `home` is for the service's own tables while they are in the shared database;
+    it is a pool of its own for services whose tables move, so that a statement that joins both
+    kinds of tables is refused long before the move.
+    """
+
+    def __init__(self, shared: Pool, own: Pool | None = None, home: Pool | None = None) -> None:
         self.shared = shared
         self.own = own
+        self.home = home or shared
 
-    def of(self, side: str) -> Pool:
-        """The pool of a side; asking for `own` without one is an operator's mistake."""
+    def of(self, side: Side) -> Pool:
+        """The pool for the service's own tables on a side."""
         if side == "shared":
-            return self.shared
+            return self.home
         if self.own is None:
             raise DatabaseUnavailableError("own", "DATABASE_URL is not set")
         return self.own
 
     def by_side(self) -> Mapping[str, Pool]:
-        """Every pool that exists, by side."""
+        """One pool per database, by side."""
         return {"shared": self.shared} | ({"own": self.own} if self.own is not None else {})
 
     async def health(self, seconds: float = 1.0) -> dict[str, Health]:
@@ -133,12 +140,21 @@ class Pools:
 
     async def close(self, seconds: float = 5.0) -> None:
         """Wait for running work, then close; connections that hang are cut after `seconds`."""
-        for pool in self.by_side().values():
+        for pool in {self.shared, self.home, *self.by_side().values()}:
             try:
                 async with asyncio.timeout(seconds):
                     await pool.close()
             except TimeoutError:
                 pool.terminate()
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceGrants:
+    """Tables per pool; None means that nothing is checked."""
+
+    shared: TableGrants | None = None
+    own: TableGrants | None = None
+    home: TableGrants | None = None  # None: the same pool as shared
 
 
 async def open_pools(
@@ -147,16 +163,25 @@ async def open_pools(
     shared_dsn: str,
     own_dsn: str | None = None,
     settings: PoolSettings | None = None,
-    shared_grants: TableGrants | None = None,
-    own_grants: TableGrants | None = None,
+    grants: ServiceGrants | None = None,
 ) -> Pools:
-    """Both pools of a service; `own_dsn` equal to `shared_dsn` counts as no own database."""
-    shared = await open_pool(shared_dsn, application_name, settings, grants=shared_grants)
-    if own_dsn is None or own_dsn == shared_dsn:
-        return Pools(shared)
+    """The pools of a service; `own_dsn` equal to `shared_dsn` counts as no own database."""
+    allowed = grants or ServiceGrants()
+    opened: list[Pool] = []
     try:
-        own = await open_pool(own_dsn, application_name, settings, side="own", grants=own_grants)
+        shared = await open_pool(shared_dsn, application_name, settings, grants=allowed.shared)
+        opened.append(shared)
+        home = None
+        if allowed.home is not None:
+            home = await open_pool(shared_dsn, application_name, settings, grants=allowed.home)
+            opened.append(home)
+        own = None
+        if own_dsn is not None and own_dsn != shared_dsn:
+            own = await open_pool(
+                own_dsn, application_name, settings, side="own", grants=allowed.own
+            )
     except BaseException:
-        shared.terminate()
+        for pool in opened:
+            pool.terminate()
         raise
-    return Pools(shared, own)
+    return Pools(shared, own, home)

@@ -19,6 +19,7 @@ from shared.placement import (
     OwnershipError,
     PlacementUnknownError,
     PoolSettings,
+    ServiceGrants,
     TableGrants,
     TablesMovedError,
     WatchedPlacement,
@@ -85,8 +86,7 @@ async def database_access(sides: TwoSides) -> AsyncIterator[Database]:
         shared_dsn=sides.dsn["shared"],
         own_dsn=sides.dsn["own"],
         settings=PoolSettings(max_size=4, statement_seconds=5, lock_seconds=1),
-        shared_grants=grants,
-        own_grants=grants,
+        grants=ServiceGrants(shared=grants, own=grants),
     )
     access = Database("chat", pools, sides.placements, move_seconds=5.0)
     yield access
