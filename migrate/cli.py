@@ -10,6 +10,7 @@ import typer
 
 from migrate.commands import (
     db_migrate,
+    demo,
     down,
     explain,
     flag,
@@ -44,6 +45,7 @@ app.add_typer(db, name="db")
 app.command("up")(up.up)
 app.command("down")(down.down)
 app.command("logs")(logs.logs)
+app.command("demo")(demo.demo)
 app.command("url")(url.url)
 app.command("status")(status.status)
 app.command("seed")(seed.seed)

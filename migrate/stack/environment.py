@@ -64,6 +64,12 @@ class StackFacts:
             for service, name in self.own_names.items()
         }
 
+    @property
+    def admin_ports(self) -> range:
+        """Admin ports of the router's workers."""
+        first = self.ports["router-admin"]
+        return range(first, first + self.router_workers)
+
     def upstream_url(self, domain: str) -> str:
         return f"http://{HOST}:{self.ports[domain]}"
 
@@ -91,7 +97,8 @@ def command_environment(facts: StackFacts) -> dict[str, str]:
         "REDIS_URL": facts.redis_url,
         "RABBITMQ_URL": facts.rabbitmq_url,
         "PUBLIC_BASE_URL": facts.public_url,
-        "ROUTER_ADMIN_URL": f"http://{HOST}:{facts.ports['router-admin']}",
+        "ROUTER_ADMIN_URL": f"http://{HOST}:{facts.admin_ports[0]}",
+        "ROUTER_ADMIN_URLS": ",".join(f"http://{HOST}:{port}" for port in facts.admin_ports),
         "ADMIN_TOKEN": facts.credentials.admin_token,
         "JWT_SECRETS": facts.credentials.jwt_secret,
         **own,

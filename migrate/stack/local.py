@@ -143,10 +143,8 @@ class LocalStack:
                 await self._start_server("postgres")
             facts = await self._facts()
             await prepare_databases(facts, self._manifest, self._report)
-        except BaseException:
-            others.cancel()
-            raise
-        await others
+        finally:
+            await others
         facts = await self._facts()
         write_env_file(self.layout.command_environment, command_environment(facts))
         return facts
@@ -158,9 +156,11 @@ class LocalStack:
 
     async def _facts(self) -> StackFacts:
         running = {state.name for state in await self.processes() if state.is_running}
-        names = [process.name for process in self.app_processes if process.listens]
+        wanted = {process.name: 1 for process in self.app_processes if process.listens}
         old = self.state
-        ports = assign_ports(old.ports, [*names, "router-admin"], running)
+        ports = assign_ports(
+            old.ports, {**wanted, "router-admin": self._manifest.router.workers}, running
+        )
         sources: dict[ServerKind, ServerSource] = {
             kind: "url" if kind in self._given else "private" for kind in SERVER_KINDS
         }
@@ -221,8 +221,9 @@ class LocalStack:
             )
         )
         if process.listens:
-            port = known.ports["router-admin" if process.kind == "router" else name]
-            await self._wait_until_ready(name, port)
+            ports = known.admin_ports if process.kind == "router" else [known.ports[name]]
+            for port in ports:
+                await self._wait_until_ready(name, port)
             self._report(f"{name} is ready after {time.monotonic() - started:.1f} s")
 
     async def _wait_until_ready(self, name: str, port: int) -> None:

@@ -23,10 +23,16 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
     return True
 
 
-def free_port(taken: frozenset[int] = frozenset(), host: str = LOOPBACK) -> int:
-    """A random free port that is not among `taken`. Two processes asking at once rarely get the same."""
+def free_port(
+    taken: frozenset[int] = frozenset(), host: str = LOOPBACK, *, in_a_row: int = 1
+) -> int:
+    """The first of `in_a_row` free ports in a row, none among `taken`, chosen at random.
+
+    Two processes that ask at the same time rarely get the same.
+    """
     for _ in range(ATTEMPTS):
-        port = random.SystemRandom().choice(PORT_RANGE)
-        if port not in taken and is_free(port, host):
-            return port
-    raise OSError(f"no free port between {PORT_RANGE.start} and {PORT_RANGE.stop}")
+        first = random.SystemRandom().choice(PORT_RANGE)
+        ports = range(first, first + in_a_row)
+        if all(port not in taken and is_free(port, host) for port in ports):
+            return first
+    raise OSError(f"no {in_a_row} free port(s) between {PORT_RANGE.start} and {PORT_RANGE.stop}")

@@ -61,6 +61,18 @@ def children_by_parent() -> dict[int, list[int]]:
     return children
 
 
+def direct_children() -> list[int]:
+    """Pids of our own children, adopted ones among them (proc(5), /proc/pid/task/tid/children)."""
+    files = list(Path("/proc/self/task").glob("*/children"))
+    if not files:  # a kernel without CONFIG_PROC_CHILDREN
+        return children_by_parent().get(os.getpid(), [])
+    found: list[int] = []
+    for file in files:
+        with contextlib.suppress(OSError):
+            found.extend(int(word) for word in file.read_text().split())
+    return found
+
+
 def descendants(pid: int) -> list[int]:
     """Pids below `pid`, parents first."""
     children = children_by_parent()

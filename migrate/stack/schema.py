@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 
 from migrate.commands.db_migrate import prepare_store
+from migrate.commands.seed import fill
 from migrate.stack.databases import ensure_databases
 from migrate.stack.environment import StackFacts
 from migrate.stack.job import run_job
-from migrate.stack.layout import REPOSITORY
 from shared.manifest import Manifest
 
 MIGRATION_SECONDS = 120.0
@@ -27,10 +27,9 @@ async def prepare_databases(
     await ensure_databases(facts.postgres_url, [facts.shared_name, *facts.own_names.values()])
     await asyncio.gather(_monolith(facts), prepare_store(facts.shared_url, manifest, actor=ACTOR))
     report(f"databases are ready after {time.monotonic() - started:.1f} s")
-    if (REPOSITORY / "migrate" / "seed" / "catalogue.py").exists():
-        started = time.monotonic()
-        await _job("catalogue", "migrate.seed.catalogue", facts, SEED_SECONDS)
-        report(f"the catalogue is loaded after {time.monotonic() - started:.1f} s")
+    started = time.monotonic()
+    await asyncio.wait_for(fill(facts.shared_url), SEED_SECONDS)
+    report(f"the catalogue is loaded after {time.monotonic() - started:.1f} s")
 
 
 async def _monolith(facts: StackFacts) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +20,8 @@ PREFERRED_PUBLIC_PORT = 8080
 
 
 class StackState(BaseModel):
-    """Facts of one stack; no secret is among them. `ports` is by process, `router-admin` beside `router`."""
+    """Facts of one stack; no secret is among them. `ports` is by process; the router's workers have admin
+    ports in a row, of which `router-admin` is the first."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,13 +46,19 @@ def write_state(path: Path, state: StackState) -> None:
     write_private(path, state.model_dump_json(indent=2))
 
 
-def assign_ports(known: dict[str, int], wanted: list[str], running: set[str]) -> dict[str, int]:
-    """A port for every name: the remembered one while it is ours or free, else a new one."""
+def assign_ports(
+    known: Mapping[str, int], wanted: Mapping[str, int], running: AbstractSet[str]
+) -> dict[str, int]:
+    """The first of `wanted[name]` ports in a row for every name: the remembered ones while they are ours
+    or free, else new ones."""
     ports: dict[str, int] = {}
-    for name in wanted:
-        port = known.get(name, PREFERRED_PUBLIC_PORT if name == "router" else 0)
-        owner = name.removesuffix("-admin")
-        if not port or (owner not in running and not is_free(port)):
-            port = free_port(frozenset((*known.values(), *ports.values())))
-        ports[name] = port
+    taken = set(known.values())
+    for name, count in wanted.items():
+        first = known.get(name, PREFERRED_PUBLIC_PORT if name == "router" else 0)
+        row = range(first, first + count)
+        is_ours = name.removesuffix("-admin") in running
+        if not first or not (is_ours or all(is_free(port) for port in row)):
+            first = free_port(frozenset(taken), in_a_row=count)
+        ports[name] = first
+        taken.update(range(first, first + count))
     return ports

@@ -16,7 +16,7 @@ from migrate.stack.env_file import write_private
 from migrate.stack.process import ProcessSpec, ProcessState
 from migrate.stack.process_tree import ProcessIdentity, adopt_orphans, identify, is_alive
 from migrate.stack.supervisor.children import Child, spawn
-from migrate.stack.supervisor.orphans import clear_orphans
+from migrate.stack.supervisor.orphans import bury_dead, clear_orphans
 from migrate.stack.supervisor.protocol import (
     REQUEST,
     Answer,
@@ -70,9 +70,12 @@ class Supervisor:
             self._socket_path.unlink(missing_ok=True)
 
     async def _end_with_owner(self) -> None:
-        while self._owner is not None:
+        """Also buries adopted processes that ended while those they belong to go on."""
+        while True:
             await asyncio.sleep(OWNER_POLL_SECONDS)
-            if not is_alive(self._owner):
+            async with self._starting:
+                bury_dead(self._leaders())
+            if self._owner is not None and not is_alive(self._owner):
                 self._is_over.set()
                 return
 

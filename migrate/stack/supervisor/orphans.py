@@ -9,7 +9,7 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
-from migrate.stack.process_tree import children_by_parent, read_stat
+from migrate.stack.process_tree import direct_children, read_stat
 
 # PostgreSQL's children leave by themselves once the postmaster is gone; they poll for that.
 LEAVE_SECONDS = 3.0
@@ -19,11 +19,19 @@ POLL_SECONDS = 0.05
 def find_orphans(leaders: AbstractSet[int]) -> list[int]:
     """Adopted children of ours: neither started by us nor in the session of a process that still runs."""
     found = []
-    for pid in children_by_parent().get(os.getpid(), []):
+    for pid in direct_children():
         stat = read_stat(pid)
         if pid not in leaders and stat is not None and stat.session not in leaders:
             found.append(pid)
     return found
+
+
+def bury_dead(leaders: AbstractSet[int]) -> None:
+    """Reap adopted children that are dead: daemons detach through parents that end at once."""
+    for pid in direct_children():
+        stat = read_stat(pid)
+        if pid not in leaders and stat is not None and stat.state == "Z":
+            _reap(pid)
 
 
 async def clear_orphans(leaders: Callable[[], set[int]], starting: asyncio.Lock) -> None:
