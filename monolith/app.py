@@ -13,7 +13,9 @@ from monolith.domains import DOMAINS
 from monolith.front import FrontDoor
 from monolith.metrics import Metrics
 from monolith.openapi import complete_document
+from monolith.providers.desk import Providers
 from monolith.settings import Settings
+from monolith.storage import Storage
 from monolith.system import probes
 from monolith.system.routes import router as system_router
 from monolith.system.status import StatusBoard
@@ -22,7 +24,8 @@ from monolith.system.status import StatusBoard
 def build_app(settings: Settings, domains: Sequence[Domain] = DOMAINS) -> FastAPI:
     """The whole old API as one ASGI app; nothing connects before its lifespan starts."""
     parts = [part for domain in domains for part in domain.parts(settings)]
-    context = build_context(settings, "web", [StatusBoard(), *parts])
+    shared_parts = (StatusBoard(), Providers(settings), Storage(settings))
+    context = build_context(settings, "web", [*shared_parts, *parts])
     metrics = Metrics()
 
     @asynccontextmanager

@@ -88,6 +88,14 @@ class Database:
             return status
 
 
+async def one(connection: Connection, query: str, *arguments: Any) -> Row:
+    """The row of a statement that always gives one, such as INSERT … RETURNING."""
+    row: Row | None = await connection.fetchrow(query, *arguments)
+    if row is None:
+        raise LookupError("a statement that must give a row gave none")
+    return row
+
+
 def is_fenced(error: BaseException) -> bool:
     """True if the write met a table that has moved away (SQLSTATE SP001)."""
     return isinstance(error, asyncpg.PostgresError) and error.sqlstate == FENCED

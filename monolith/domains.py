@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from monolith.auth import DOMAIN as AUTH
+from monolith.chat import DOMAIN as CHAT
 from monolith.content import DOMAIN as CONTENT
 from monolith.domain import Domain
 
-DOMAINS: tuple[Domain, ...] = (AUTH, CONTENT)
+DOMAINS: tuple[Domain, ...] = (AUTH, CHAT, CONTENT)

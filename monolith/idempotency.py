@@ -78,11 +78,10 @@ async def claim(
             "The first request with this key is still running",
             headers={"Retry-After": "1"},
         )
-    return Response(
-        known["body"],
-        known["status"],
-        {"Idempotency-Replayed": "true", "Content-Type": known["content_type"]},
-    )
+    headers = {"Idempotency-Replayed": "true", "Content-Type": known["content_type"]}
+    if known["content_type"].startswith("text/event-stream"):
+        headers |= {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+    return Response(known["body"], known["status"], headers)
 
 
 async def complete(
