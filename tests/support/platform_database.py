@@ -1,38 +1,66 @@
-"""The shared database with the contract's tables, made once per test process."""
+"""A database with the whole schema of the contract, made from a template once per test process."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from monolith.migrations import migrate
+from monolith.migrations import migrate as migrate_monolith
+from shared.control.migrations import migrate as migrate_control
+
+_templates: dict[str, str] = {}
 
 
-@contextmanager
-def platform_database(postgres_url: str) -> Iterator[str]:
-    """DSN of a fresh database with the whole schema; dropped afterwards."""
-    name = f"platform_{uuid.uuid4().hex[:12]}"
-    dsn = urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
-    asyncio.run(_execute(postgres_url, f'CREATE DATABASE "{name}"'))
+@asynccontextmanager
+async def platform_database(postgres_url: str) -> AsyncIterator[str]:
+    """DSN of a fresh database with the contract's tables and the schema `strangler`."""
+    admin = await asyncpg.connect(postgres_url)
+    name = f"test_{uuid.uuid4().hex[:12]}"
     try:
-        asyncio.run(_migrate(dsn))
-        yield dsn
+        template = await _template(admin, postgres_url)
+        await _create_from(admin, name, template)
+        yield _dsn(postgres_url, name)
+        await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
     finally:
-        asyncio.run(_execute(postgres_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+        await admin.close()
 
 
-async def _migrate(dsn: str) -> None:
-    await migrate(dsn)
+async def _template(admin: asyncpg.Connection, postgres_url: str) -> str:
+    """The template of this server: named by the schema's text, so a changed schema makes another."""
+    if postgres_url in _templates:
+        return _templates[postgres_url]
+    name = f"template_{uuid.uuid4().hex[:12]}"
+    await admin.execute(f'CREATE DATABASE "{name}"')
+    await migrate_monolith(_dsn(postgres_url, name))
+    await migrate_control(_dsn(postgres_url, name))
+    _templates[postgres_url] = name
+    return name
 
 
-async def _execute(dsn: str, statement: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
+async def drop_templates(postgres_url: str) -> None:
+    """Remove the template of this process at the end of the run."""
+    name = _templates.pop(postgres_url, None)
+    if name is not None:
+        admin = await asyncpg.connect(postgres_url)
+        await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        await admin.close()
+
+
+async def _create_from(admin: asyncpg.Connection, name: str, template: str) -> None:
+    for _ in range(50):  # a session that just left the template is still seen for a moment
+        try:
+            await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        except asyncpg.ObjectInUseError:
+            await asyncio.sleep(0.05)
+        else:
+            return
+    raise TimeoutError(f"template {template} stays in use")
+
+
+def _dsn(postgres_url: str, name: str) -> str:
+    return urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
