@@ -20,6 +20,10 @@ MAX_PIPELINED_BYTES = 64 * 1024
 #: A client that sends a body must keep this rate on average after the first wait, in bytes a second
 #: (Apache's RequestReadTimeout has the same number).
 MIN_BODY_RATE = 500
+#: A client that asked for `100 Continue` hears it from the router when the app says nothing for this
+#: long, in seconds (curl waits as long).
+CONTINUE_SECONDS = 1.0
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 #: After the last answer, unread bytes are thrown away for this long, so that the answer is not lost
 #: to a reset (RFC 9112 section 9.6), in seconds.
 LINGER_SECONDS = 2.0
@@ -66,7 +70,7 @@ class ClientConnection(asyncio.Protocol):
     """Serves one request after the other; bytes of the next ones wait in a bounded buffer."""
 
     __slots__ = (
-        "_body_left", "_body_received", "_body_started", "_buffer", "_decoder", "_handler",
+        "_awaits_continue", "_body_left", "_body_received", "_body_started", "_buffer", "_decoder", "_handler",
         "_is_paused", "_is_serving", "_loop", "_max_body", "_phase", "_saw_eof", "_sweeper",
         "_transport", "address", "deadline", "exchange", "is_trusted", "served",
     )  # fmt: skip
@@ -85,6 +89,7 @@ class ClientConnection(asyncio.Protocol):
         self._body_started = 0.0
         self._max_body = 0
         self._decoder: ChunkDecoder | None = None
+        self._awaits_continue = False
         self._is_paused = False
         self._is_serving = False
         self._saw_eof = False
@@ -164,6 +169,10 @@ class ClientConnection(asyncio.Protocol):
             self._refuse_head(
                 malformed("the request head took too long", status=408, cause=Cause.HEAD_TIMEOUT)
             )
+        elif self._awaits_continue:
+            self._awaits_continue = False
+            self.write(CONTINUE)
+            self._set_deadline()
         elif self._phase == _BODY and self.exchange is not None and not self.exchange.has_answer:
             refusal = malformed(
                 "the request body took too long", status=408, cause=Cause.BODY_TIMEOUT
@@ -238,6 +247,7 @@ class ClientConnection(asyncio.Protocol):
             self.exchange = exchange
             if self._body_left:
                 self._max_body = self._handler.max_body_bytes(exchange)
+                self._awaits_continue = head.expects_continue
                 self._set_deadline()
         return True
 
@@ -251,6 +261,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _take_body(self, data: bytes) -> bytes:
         """Pass the payload on; the bytes behind the body."""
+        self._awaits_continue = False
         exchange = self.exchange
         if self._body_left > 0:
             rest = data[self._body_left :]
@@ -316,6 +327,11 @@ class ClientConnection(asyncio.Protocol):
     def keeps_alive(self) -> bool:
         return not self._handler.is_draining
 
+    def continued(self) -> None:
+        """The app has sent `100 Continue` itself."""
+        self._awaits_continue = False
+        self._set_deadline()
+
     def pause_body(self) -> None:
         if self._phase in {_BODY, _TUNNEL}:
             self._pause()
@@ -329,7 +345,13 @@ class ClientConnection(asyncio.Protocol):
             self._set_deadline()
 
     def start_tunnel(self) -> None:
+        """From now on bytes pass as they are, also those that were sent too early."""
         self._phase = _TUNNEL
+        self.deadline = NEVER
+        data, self._buffer = self._buffer, b""
+        if data and self.exchange is not None:
+            self.exchange.client_tunnel_bytes(data)
+        self.resume_body()
 
     def half_close(self) -> None:
         if self._transport.can_write_eof():
@@ -389,6 +411,7 @@ class ClientConnection(asyncio.Protocol):
         """Deliver what was written, close our half, and read on for a moment."""
         self.exchange = None
         self._buffer = b""
+        self._awaits_continue = False
         if self._saw_eof or self._phase in {_WAIT, _TUNNEL}:
             self._phase = _LINGER
             self._transport.close()
@@ -409,7 +432,9 @@ class ClientConnection(asyncio.Protocol):
     def _set_deadline(self) -> None:
         now = self._loop.time()
         limits = self._handler.limits
-        if self._phase == _BODY and not self._is_paused:
+        if self._awaits_continue:
+            self.deadline = now + CONTINUE_SECONDS
+        elif self._phase == _BODY and not self._is_paused:
             earned = self._body_received / MIN_BODY_RATE
             self.deadline = min(
                 now + limits.body_seconds, self._body_started + limits.body_seconds + earned

@@ -188,6 +188,8 @@ class Exchange:
     def informational(self, head: ResponseHead) -> None:
         """1xx passes to clients that know it (RFC 9110 section 15.2)."""
         if not self.head.is_http_1_0 and not self.is_finished:
+            if head.status == 100:
+                self.client.continued()
             self.client.write(b"".join((*head.lines, b"\r\n\r\n")))
 
     def response_head(

@@ -75,6 +75,9 @@ class ClientLink(Protocol):
     def keeps_alive(self) -> bool:
         """Whether another request may follow on this connection."""
 
+    def continued(self) -> None:
+        """The app itself has asked for the body."""
+
     def pause_body(self) -> None: ...
 
     def resume_body(self) -> None: ...
