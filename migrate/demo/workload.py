@@ -95,7 +95,6 @@ def _autocomplete(words: Vocabulary, random: Random) -> str:
     return f"/api/autocomplete?q={quote(name[: random.randint(1, 8)].strip() or name)}"
 
 
-_AUTH = {"auth.me": "/api/auth/users/me", "auth.referral": "/api/user_management/referral"}
 _CONTENT: dict[str, Callable[[Vocabulary, Random], str]] = {
     "content.search": _search,
     "content.autocomplete": _autocomplete,
@@ -122,7 +121,6 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "content.actors": ("items", "next_cursor", "has_more"),
     "content.popular": ("type", "items"),
     "auth.me": ("id", "email", "tier"),
-    "auth.referral": ("referral_code", "referred_count"),
     "auth.refresh": ("access_token", "refresh_token"),
 }
 
