@@ -59,6 +59,7 @@ from shared.web.maintenance import MaintenanceModes
 from shared.web.path_index import PathIndex
 from shared.web.platform import open_platform
 from shared.web.probes import broker_check, database_check, redis_check
+from shared.web.streams import StreamTasks
 
 LifespanHook = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -175,8 +176,11 @@ def _lifespan(
             )
             app.state.admission = TokenAdmission(verifier, platform.accounts, platform.tiers)
             app.state.gate = Gate(platform.limiter, app.state.admission)
+            app.state.streams = StreamTasks()
+            app.state.health.on_drain(app.state.streams.begin_drain)
             for hook in hooks:
                 await stack.enter_async_context(hook(app))
+            stack.push_async_callback(app.state.streams.close)  # before the hooks close their pools
             yield
 
     return run

@@ -43,7 +43,19 @@ class HealthBoard:
         self._found: dict[str, bool] = {}
         self._found_at = float("-inf")
         self._asking = asyncio.Lock()
+        self._on_drain: list[Callable[[], None]] = []
         self.is_draining = False
+
+    def on_drain(self, call: Callable[[], None]) -> None:
+        """Call something once when the app is told to stop."""
+        self._on_drain.append(call)
+
+    def begin_drain(self) -> None:
+        """Not ready from now on; answers say `Connection: close`. Runs once."""
+        if not self.is_draining:
+            self.is_draining = True
+            for call in self._on_drain:
+                call()
 
     def add(self, name: str, check: Check, *, required: bool = False) -> None:
         """Add or replace a check; services do this in their lifespan hook."""

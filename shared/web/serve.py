@@ -40,7 +40,7 @@ class DrainingServer(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Called by uvicorn ten times a second; True ends the main loop."""
         if self._draining_since is not None:
-            self._app.state.health.is_draining = True
+            self._app.state.health.begin_drain()
             if time.monotonic() - self._draining_since >= self._lead_seconds:
                 return True
         return await super().on_tick(counter)

@@ -8,17 +8,20 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import Depends, FastAPI, File, Form, Query, Request, UploadFile
+from fastapi import Depends, FastAPI, File, Form, Query, Request, Response, UploadFile
 from fastapi.responses import StreamingResponse
 
 from shared.auth.dependencies import CurrentUser, OptionalUser, ServiceCaller
 from shared.contract.values import Id, Integer, RequestModel, Text, Timestamp, WireModel
-from shared.errors import insufficient_quota, not_found
-from shared.settings import AppSettings
+from shared.errors import insufficient_quota, not_found, provider_failed
+from shared.settings import AppSettings, load_settings
 from shared.web.app import create_service_app
 from shared.web.cursors import Cursor, Limit, cursor_parameter
 from shared.web.endpoints import ServiceRouter
+from shared.web.replay import stream_claim
 from shared.web.replies import Reply
+from shared.web.serve import serve
+from shared.web.streams import Event, encode_event, open_stream
 
 SECRET = "sample-secret-of-forty-bytes-0123456789ab"
 ORIGIN = "https://app.example"
@@ -163,7 +166,33 @@ def sample_router(calls: list[str]) -> ServiceRouter:
 
         return StreamingResponse(parts(), media_type="text/plain")
 
+    @router.endpoint("chat.stream")
+    async def stream(request: Request, user: CurrentUser, body: Talk) -> Response:
+        return await open_stream(request, _reply(request, body, calls))
+
     return router
+
+
+async def _reply(request: Request, body: Talk, calls: list[str]) -> AsyncIterator[Event]:
+    """Words of the message, one by one; the mode says how it goes wrong."""
+    claim = stream_claim(request)
+    if body.mode == "fail":
+        raise provider_failed("the model fell over", "model")
+    yield Event("start", {"model": "sample"})
+    try:
+        for place, word in enumerate(body.message.split()):
+            if word == "[[fail]]":
+                raise provider_failed("the model fell over", "model")
+            await asyncio.sleep(0.2 if body.mode == "slow" else 0)
+            yield Event("delta", {"text": word, "place": place})
+    except asyncio.CancelledError:
+        calls.append("saved what there was")
+        raise
+    calls.append("saved")
+    if claim is not None:
+        short = encode_event(1, Event("done", {"text": body.message}))
+        await claim.complete(200, "text/event-stream; charset=utf-8", short)
+    yield Event("done", {"text": body.message})
 
 
 def sample_app(settings: AppSettings, calls: list[str] | None = None) -> FastAPI:
@@ -179,8 +208,27 @@ async def running(app: FastAPI) -> AsyncIterator[FastAPI]:
         yield app
 
 
+def main() -> None:
+    """Serve as a process of its own: `python -m tests.support.sample_service`."""
+    settings = load_settings(AppSettings)
+    app = create_service_app(
+        "sample", settings=settings, routers=[sample_router([])], lifespan=[_announce]
+    )
+    serve(app, settings)
+
+
+@asynccontextmanager
+async def _announce(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    print("hook closed", flush=True)
+
+
 def user_row(user_id: UUID) -> tuple[UUID, str, str]:
     """id, email and referral code of a user for a plain INSERT."""
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
     code = "".join(letters[(user_id.int >> (5 * place)) & 31] for place in range(8))
     return user_id, f"{user_id.hex}@example.com", code
+
+
+if __name__ == "__main__":
+    main()

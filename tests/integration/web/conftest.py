@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,8 +24,10 @@ Person = Callable[..., Awaitable[UUID]]
 
 @pytest.fixture(scope="session")
 def platform_dsn(postgres_url: str) -> Iterator[str]:
-    with platform_database(postgres_url) as dsn:
-        yield dsn
+    with asyncio.Runner() as runner:
+        database = platform_database(postgres_url)
+        yield runner.run(database.__aenter__())
+        runner.run(database.__aexit__(None, None, None))
 
 
 @pytest.fixture
