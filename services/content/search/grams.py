@@ -120,4 +120,5 @@ def _is_member(ranks: Ranks, others: Ranks) -> NDArray[np.bool_]:
     """Which of the ascending ranks occur in the ascending others (not empty)."""
     places = np.searchsorted(others, ranks)
     places[places == len(others)] = 0
-    return others[places] == ranks
+    found: NDArray[np.bool_] = others[places] == ranks
+    return found
