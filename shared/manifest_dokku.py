@@ -89,8 +89,8 @@ Config = dict[ConfigKey, Annotated[ConfigSource, BeforeValidator(_source)]]
 class Rights(Frozen):
     """Rights of a login role in one schema of a database.
 
-    `tables`: names of tables and views, `*` (every one of the schema, also later ones) or `@owned` (the
-    tables that the manifest gives to this service). `read` = SELECT; `write` = also INSERT, UPDATE,
+    `tables`: names of tables and views, `*` (every one of the schema, also later ones), `@owned` (the
+    tables that the manifest gives to this service) or `@reads` (its key `reads`). `read` = SELECT; `write` = also INSERT, UPDATE,
     DELETE and the sequences; `own` = also CREATE in the schema, for roles that run its migrations.
     `functions`: names, `*` at the end matches the rest; EXECUTE.
     """
@@ -108,7 +108,8 @@ class Link(Frozen):
     role with `rights` only is made in the store, `env` receives its DSN, and the plugin's superuser
     variable is taken away again; the link itself stays, because it makes the store's name resolvable.
     `alias` is the alias of the plugin's variable `<ALIAS>_URL`; left out, it follows from `env`, or for
-    a role from the store (`content-db` gives `CONTENT_DB_ADMIN`).
+    a role from the store (`content-db` gives `CONTENT_DB_ADMIN`). `if_exists` never makes the store:
+    the link comes once another app has brought it.
     """
 
     store: StoreName
@@ -117,6 +118,7 @@ class Link(Frozen):
     rights: tuple[Rights, ...] = ()
     alias: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] | None = None
     querystring: str = ""
+    if_exists: bool = False
 
     @model_validator(mode="after")
     def _alias_makes_env(self) -> Self:
@@ -267,7 +269,8 @@ class DokkuSection(Frozen):
 
     `apps` holds the router, the monolith and the like; a service brings its own `AppDokku`. `common_config`
     and `common_links` reach every app with `common = true` (the app's own entries win). `shared_store` is
-    the PostgreSQL store that the monolith owns; a role in it has `shared_rights` besides those of its link.
+    the PostgreSQL store that the monolith owns; roles of services in it have `shared_rights` besides those
+    of their links. `operator` is the app whose one-off containers run the command beside the databases.
     """
 
     host: str
@@ -286,6 +289,7 @@ class DokkuSection(Frozen):
     common_links: tuple[Link, ...] = ()
     shared_store: StoreName | None = None
     shared_rights: tuple[Rights, ...] = ()
+    operator: AppName | None = None
     stores: dict[StoreName, Store] = {}
     apps: dict[AppName, AppDokku] = {}
     k3s: K3s = K3s()
@@ -296,6 +300,8 @@ class DokkuSection(Frozen):
             raise ValueError('scheduler = "k3s" needs k3s.registry and k3s.store_host')
         if self.shared_store is not None and self.shared_store not in self.stores:
             raise ValueError(f"shared_store {self.shared_store} is not in [dokku.stores]")
+        if self.operator is not None and self.operator not in self.apps:
+            raise ValueError(f"operator {self.operator} is not in [dokku.apps]")
         for name, app in self.apps.items():
             for link in (*app.links, *self.common_links):
                 if link.store not in self.stores:

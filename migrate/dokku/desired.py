@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from shared.errors import OperatorError
-from shared.manifest import Manifest
+from shared.manifest import Manifest, Service
 from shared.manifest_dokku import (
     AppDokku,
     ConfigSource,
@@ -64,8 +64,8 @@ class DesiredApp:
     """One app as the manifest wants it.
 
     `properties` are those of `X:set` by (plugin, name). `config` has the variables of the manifest;
-    those of links are made from `links`, because their passwords live on the host. `owned` are the
-    tables behind the word `@owned` of a role's rights.
+    those of links are made from `links`, because their passwords live on the host. `rights` by store have
+    real table names only.
     """
 
     name: str
@@ -79,7 +79,6 @@ class DesiredApp:
     missing: Mapping[str, str]
     links: tuple[Link, ...]
     rights: Mapping[str, tuple[Rights, ...]]
-    owned: frozenset[str]
     storage: tuple[Mount, ...]
     docker_options: tuple[DockerOption, ...]
     letsencrypt: bool
@@ -169,22 +168,19 @@ def desired_host(
     value and has none, where it should have come from.
     """
     section = section_of(manifest)
-    owned = {row.app: frozenset(row.tables) for row in manifest.services.values()}
+    services = {row.app: row for row in manifest.services.values()}
     apps = {
-        name: _app(manifest, name, model, owned.get(name, frozenset()), values, missing)
+        name: _app(manifest, name, model, services.get(name), values, missing)
         for name, model in app_models(manifest).items()
     }
-    used = {link.store for app in apps.values() for link in app.links}
-    stores = {name: store for name, store in section.stores.items() if name in used}
-    stores |= section.stores
-    return DesiredHost(section, stores, apps)
+    return DesiredHost(section, section.stores, apps)
 
 
 def _app(
     manifest: Manifest,
     name: str,
     model: AppDokku,
-    owned: frozenset[str],
+    service: Service | None,
     values: Values,
     missing: Mapping[tuple[str, str], str],
 ) -> DesiredApp:
@@ -205,8 +201,7 @@ def _app(
         config={key: value for (app, key), value in values.items() if app == name},
         missing={key: where for (app, key), where in missing.items() if app == name},
         links=links,
-        rights={link.store: _rights(section, link) for link in links if link.role},
-        owned=owned,
+        rights={link.store: _rights(section, link, service) for link in links if link.role},
         storage=model.storage,
         docker_options=model.docker_options,
         letsencrypt=model.letsencrypt,
@@ -255,9 +250,19 @@ def _limits(model: AppDokku) -> dict[tuple[str, str], str]:
     return limits
 
 
-def _rights(section: DokkuSection, link: Link) -> tuple[Rights, ...]:
-    shared = section.shared_rights if link.store == section.shared_store else ()
-    return (*link.rights, *shared)
+def _rights(section: DokkuSection, link: Link, service: Service | None) -> tuple[Rights, ...]:
+    is_shared = service is not None and link.store == section.shared_store
+    groups = {"@owned": service.tables, "@reads": service.reads} if service else {}
+    return tuple(
+        rights.model_copy(
+            update={
+                "tables": tuple(
+                    table for word in rights.tables for table in groups.get(word, (word,))
+                )
+            }
+        )
+        for rights in (*link.rights, *(section.shared_rights if is_shared else ()))
+    )
 
 
 def _check_aliases(app: str, links: tuple[Link, ...]) -> None:

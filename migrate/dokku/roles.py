@@ -18,6 +18,12 @@ from shared.manifest_dokku import Rights
 #: Rounds of PBKDF2 in a SCRAM-SHA-256 verifier; PostgreSQL's own default.
 SCRAM_ROUNDS = 4096
 
+#: The plugin chooses the name of the database, so the statement asks for it.
+_GRANT_DATABASE = (
+    "DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO %I',"
+    " current_database(), '{role}'); END $$;"
+)
+
 _READ = frozenset({"SELECT"})
 _WRITE = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
 _SEQUENCE = frozenset({"USAGE", "SELECT", "UPDATE"})
@@ -25,12 +31,11 @@ _SEQUENCE = frozenset({"USAGE", "SELECT", "UPDATE"})
 
 @dataclass(frozen=True, slots=True)
 class DesiredRole:
-    """One login role of a store: its password, rights, and the tables behind `@owned`."""
+    """One login role of a store: its password and its rights."""
 
     name: str
     password: str = field(repr=False)
     rights: tuple[Rights, ...]
-    owned: frozenset[str]
 
 
 def scram_verifier(password: str, salt: bytes, rounds: int = SCRAM_ROUNDS) -> str:
@@ -81,8 +86,7 @@ def role_statements(
     for role in roles:
         statements += _login_statements(role, state, password_of)
         if _owns(role) and "CREATE" not in state.database.get(role.name, frozenset()):
-            target = f"{_name(state.name)} TO {_name(role.name)}"
-            statements.append(f"GRANT CREATE ON DATABASE {target};")
+            statements.append(_GRANT_DATABASE.format(role=role.name))
     for role in sorted(roles, key=lambda role: not _owns(role)):  # owners make their schemas first
         statements += _schema_statements(role, schemas)
         statements += _relation_statements(role, state)
@@ -160,8 +164,7 @@ def _wanted(role: DesiredRole, relation: Relation) -> tuple[frozenset[str], bool
     for rights in role.rights:
         if rights.schema_name != relation.schema:
             continue
-        tables = set(rights.tables) | (role.owned if "@owned" in rights.tables else set())
-        if "*" not in tables and table not in tables:
+        if "*" not in rights.tables and table not in rights.tables:
             continue
         if rights.rights == "own":
             return frozenset(), True

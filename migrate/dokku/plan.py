@@ -1,0 +1,172 @@
+"""The plan: what differs between the manifest and a host, in order, with what each command disturbs; pure."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from migrate.dokku import plan_apps, plan_config, plan_web
+from migrate.dokku.argv import command
+from migrate.dokku.change import Change, Difference, Effect, Hashing, Note, NoteKind, Plan
+from migrate.dokku.desired import DesiredApp, DesiredHost
+from migrate.dokku.observed import ObservedHost
+from migrate.dokku.plan_stores import Passwords, known_passwords, plan_roles, plan_store
+from migrate.dokku.roles import DesiredRole, scram_verifier
+
+
+def fresh_password(_store: str, _role: str) -> str:
+    """48 hexadecimal digits; safe in URLs, SQL and shells."""
+    return secrets.token_hex(24)
+
+
+def verifier(role: DesiredRole) -> str:
+    """What the server stores for a role's password, so that the password itself does not travel in SQL."""
+    return scram_verifier(role.password, secrets.token_bytes(16))
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Makes plans; what is random about them comes in here, so that tests can fix it."""
+
+    hashing: Hashing = field(default_factory=lambda: Hashing(secrets.token_bytes(16)))
+    password: Callable[[str, str], str] = fresh_password
+    password_of: Callable[[DesiredRole], str] = verifier
+    #: Leave containers alone: changes act at the next deploy.
+    keep_running: bool = False
+
+    def plan(self, desired: DesiredHost, observed: ObservedHost, apps: Sequence[str]) -> Plan:
+        """Changes and notes for the named apps, the stores that they use and the host itself."""
+        made: dict[tuple[str, str], str] = {}
+
+        def fresh(store: str, role: str) -> str:
+            return made.setdefault((store, role), self.password(store, role))
+
+        passwords = Passwords(known_passwords(desired, observed), fresh)
+        wanted = [desired.apps[name] for name in apps]
+        found = [
+            *_host(desired, observed, wanted),
+            *self._stores(desired, observed, wanted, passwords),
+        ]
+        for app in wanted:
+            found += self._app(app, desired, observed, passwords)
+        changes = [row for row in found if isinstance(row, Change)]
+        notes = tuple(row for row in found if isinstance(row, Note))
+        return Plan((*changes, *self._restarts(changes)), notes)
+
+    def _stores(
+        self,
+        desired: DesiredHost,
+        observed: ObservedHost,
+        apps: Sequence[DesiredApp],
+        passwords: Passwords,
+    ) -> Iterator[Change | Note]:
+        used = {link.store for app in apps for link in app.links if not link.if_exists}
+        used |= set(observed.stores)
+        for name, store in desired.stores.items():
+            if name in used:
+                yield from plan_store(name, store, observed)
+                yield from plan_roles(name, apps, observed, passwords, self.password_of)
+
+    def _app(
+        self,
+        app: DesiredApp,
+        desired: DesiredHost,
+        observed: ObservedHost,
+        passwords: Passwords,
+    ) -> Iterator[Change | Note]:
+        current = observed.apps.get(app.name)
+        if current is None:
+            yield plan_apps.create(app)
+            current = plan_apps.fresh_app(app.name)
+        elif current.is_locked:
+            yield Note(
+                f"app {app.name}", NoteKind.BLOCKED,
+                f"is locked by a deploy; wait for it, or run `dokku apps:unlock {app.name}`",
+            )  # fmt: skip
+            return
+        first: list[Change | Note] = [
+            *plan_apps.properties(app, current),
+            *plan_web.ports(app, current),
+            *plan_apps.checks(app, current),
+            *plan_apps.storage(app, current, observed, desired.section.scheduler),
+            *plan_apps.docker_options(app, current),
+            *plan_config.links(app, current, desired, observed, self.hashing),
+            *plan_config.variables(app, current, desired, observed, passwords, self.hashing),
+            *plan_apps.limits(app, current),
+            *plan_apps.cron(app, current),
+        ]
+        proxy = [*plan_web.proxy(app, current, desired, observed)]
+        restarts = any(isinstance(row, Change) and (row.restarts or row.redeploys) for row in first)
+        yield from first
+        yield from plan_apps.scale(app, current, skip_deploy=restarts or self.keep_running)
+        yield from proxy
+        yield from plan_web.domains(app, current, observed)
+        yield from plan_web.nginx(app, current)
+        yield from plan_web.maintenance(app, current)
+        yield from plan_web.certificate(app, current, observed)
+
+    def _restarts(self, changes: Sequence[Change]) -> Iterator[Change]:
+        """One restart per app that needs it and that no later command replaces anyhow."""
+        if self.keep_running:
+            return
+        needed: dict[str, int] = {}
+        replaced: dict[str, int] = {}
+        for place, change in enumerate(changes):
+            needed |= dict.fromkeys(sorted(change.restarts), place)
+            replaced |= dict.fromkeys(change.redeploys, place)
+        for app, place in needed.items():
+            if replaced.get(app, -1) > place:
+                continue
+            yield Change(
+                f"app {app}",
+                (Difference("containers", "before the changes", "after them"),),
+                (command("ps:restart", app),),
+                Effect.RESTART,
+                redeploys=frozenset({app}),
+            )
+
+
+def _host(
+    desired: DesiredHost, observed: ObservedHost, apps: Sequence[DesiredApp]
+) -> Iterator[Change]:
+    """What belongs to no app: a typo must not create one, networks, the letsencrypt account."""
+    if not observed.autocreation_disabled:
+        yield Change(
+            "host",
+            (Difference("apps.disable-autocreation", "false", "true"),),
+            (command("apps:set", "--global", "disable-autocreation", "true"),),
+        )
+    section = desired.section
+    networks = [section.network] if section.scheduler == "docker-local" else []
+    for app in apps:
+        networks += [n for link in app.links for n in section.stores[link.store].networks]
+    for name in dict.fromkeys(networks):
+        if name not in observed.networks:
+            yield Change(
+                "host",
+                (Difference(f"network.{name}", "(none)", "exists"),),
+                (command("network:create", name),),
+            )
+    if any(app.letsencrypt for app in apps):
+        for key, wanted in (
+            ("email", section.letsencrypt_email),
+            ("server", section.letsencrypt_server),
+        ):
+            have = observed.letsencrypt.get(f"global-{key}", "")
+            if have != wanted and not (key == "server" and {have, wanted} <= {"", "default"}):
+                yield Change(
+                    "host",
+                    (Difference(f"letsencrypt.{key}", have or "(none)", wanted),),
+                    (command("letsencrypt:set", "--global", key, wanted),),
+                )
+
+
+def settling(plan: Plan) -> Plan:
+    """The part of a plan that disturbs nothing that runs: what a deploy makes possible or due."""
+    changes = tuple(
+        change
+        for change in plan.changes
+        if change.effect in (Effect.NONE, Effect.RELOAD) and not change.restarts
+    )
+    return Plan(changes, plan.notes)
