@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from migrate.split.connection import Connection, close, connect
+from migrate.split.desk import Desk
 from migrate.split.model import Endpoint, Limits, SplitError, SplitSpec
 from migrate.split.names import Direction, Names, Side
 from migrate.split.servers import ServerFacts, on_one_cluster, read_facts
@@ -22,6 +23,7 @@ class SplitContext:
     facts: dict[Side, ServerFacts]
     limits: Limits = field(default_factory=Limits)
     observer: Observer = ignore
+    desk: Desk | None = None
     operation: UUID | None = None
     _control: dict[Side, Connection] = field(default_factory=dict)
 
@@ -34,6 +36,7 @@ class SplitContext:
         *,
         limits: Limits | None = None,
         observer: Observer = ignore,
+        desk: Desk | None = None,
     ) -> SplitContext:
         """Connect to both databases and read what they can do; raises UnreachableError."""
         endpoints = {Side.SHARED: shared, Side.OWN: own}
@@ -62,6 +65,7 @@ class SplitContext:
             facts,
             limits=limits or Limits(),
             observer=observer,
+            desk=desk,
             _control=control,
         )
 
@@ -80,6 +84,13 @@ class SplitContext:
     async def session(self, side: Side, role: str) -> Connection:
         """A connection of the caller's own, who closes it."""
         return await connect(self.endpoints[side], role)
+
+    @property
+    def control_desk(self) -> Desk:
+        """The control store; every operation that changes ownership has one."""
+        if self.desk is None:
+            raise SplitError("this operation needs the control store; set SHARED_DATABASE_URL")
+        return self.desk
 
     async def source(self, direction: Direction) -> Connection:
         """Control connection to the side that rows come from."""

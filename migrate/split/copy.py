@@ -18,6 +18,7 @@ from migrate.split.context import SplitContext
 from migrate.split.model import MovedTable, SplitError
 from migrate.split.names import Direction, Side, literal
 from migrate.split.slots import find_slot
+from migrate.split.tasks import first_error, run_all
 from migrate.split.throttle import Throttle
 from migrate.steps import Progress
 
@@ -271,22 +272,16 @@ class Pipe:
     async def run(self, source: Connection, target: Connection, select: str, task: CopyTask) -> str:
         """Returns the command tag of the writing side, such as `COPY 100`."""
         name = task.target.name
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._read(source, select, task))
-                writing = group.create_task(
-                    target.copy_to_table(
-                        name.name,
-                        schema_name=name.schema,
-                        columns=[column.name for column in task.source.stored_columns],
-                        source=self._feed(),
-                        format=task.format,
-                        timeout=CHUNK_SECONDS,
-                    )
-                )
-        except* Exception as failures:
-            raise first_error(failures) from None
-        return str(writing.result())
+        reading = self._read(source, select, task)
+        writing = target.copy_to_table(
+            name.name,
+            schema_name=name.schema,
+            columns=[column.name for column in task.source.stored_columns],
+            source=self._feed(),
+            format=task.format,
+            timeout=CHUNK_SECONDS,
+        )
+        return str((await run_all([reading, writing]))[1])
 
     async def _read(self, source: Connection, select: str, task: CopyTask) -> None:
         await source.copy_from_query(
@@ -302,12 +297,6 @@ class Pipe:
     async def _feed(self) -> AsyncIterator[bytes]:
         while (data := await self._buffers.get()) is not None:
             yield data
-
-
-def first_error(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first real error inside a group of groups."""
-    inner = failures.exceptions[0]
-    return first_error(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
 def truncate_sql(tables: Sequence[MovedTable]) -> str:

@@ -50,6 +50,9 @@ CREATE TABLE IF NOT EXISTS {schema}.copied (
 CREATE TABLE IF NOT EXISTS {schema}.snapshot (
   only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row), slot text NOT NULL, snapshot text,
   consistent_lsn pg_lsn, keeper_pid int, failure text, lease_until timestamptz NOT NULL);
+CREATE TABLE IF NOT EXISTS {schema}.verified (
+  relation text PRIMARY KEY, direction text NOT NULL, at timestamptz NOT NULL, compared_rows bigint NOT NULL,
+  is_equal boolean NOT NULL);
 CREATE TABLE IF NOT EXISTS {schema}.canary (
   id bigint PRIMARY KEY, writer text NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp());
 """

@@ -1,0 +1,62 @@
+"""The operations of a split as one call each: journal, lock of the service, plan, report."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from migrate.split.context import SplitContext
+from migrate.split.names import Direction
+from migrate.split.split_plan import split_plan
+from migrate.split.switch import SwitchContext, SwitchOptions
+from migrate.split.switch_plan import COMMANDS, switch_plan
+from migrate.split.throttle import Throttle
+from migrate.steps import Outcome, Plan, Runner
+from shared.control.journal import Journal, Operation
+
+
+@asynccontextmanager
+async def operation(
+    context: SplitContext, kind: str, data: Mapping[str, Any] | None = None
+) -> AsyncIterator[tuple[Journal, Operation]]:
+    """The running or a new operation of this kind, while nobody else works on the service."""
+    desk = context.control_desk
+    journal = Journal(desk.store)
+    async with journal.exclusive(context.spec.service):
+        row = await journal.begin(kind, context.spec.service, actor=desk.actor, data=data)
+        context.operation = row.id
+        yield journal, row
+
+
+async def run_split(
+    context: SplitContext,
+    *,
+    copy_jobs: int = 4,
+    verify_jobs: int = 2,
+    throttle: Throttle | None = None,
+) -> Outcome:
+    """Copy the service's tables to its own database and let them follow; goes on after a crash."""
+    plan = split_plan(copy_jobs=copy_jobs, verify_jobs=verify_jobs, throttle=throttle)
+    async with operation(context, plan.kind) as (journal, row):
+        again = f"migrate db split {context.spec.service}"
+        runner = Runner(plan, journal, row.id, again=again, observer=context.observer)
+        return await runner.run(context)
+
+
+async def run_switch(
+    context: SplitContext, direction: Direction, options: SwitchOptions | None = None
+) -> tuple[Outcome, dict[str, Any]]:
+    """Change the owner of the tables; returns the outcome and the measured figures."""
+    plan: Plan[SwitchContext] = switch_plan(direction)
+    async with operation(context, plan.kind) as (journal, row):
+        switch = await SwitchContext.begin(context, direction, options)
+        again = f"migrate {COMMANDS[direction]} {context.spec.service}"
+        runner = Runner(plan, journal, row.id, again=again, observer=context.observer)
+        try:
+            outcome = await runner.run(switch)
+        finally:
+            await switch.close()
+        report = switch.report()
+        await journal.remember(row.id, report)
+        return outcome, report

@@ -1,0 +1,226 @@
+"""What one switch of ownership knows while it runs, and how it recognises an unfinished one."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from migrate.split.connection import CONNECTION_LOST, Connection, close
+from migrate.split.context import SplitContext
+from migrate.split.fence import FenceState, describe_owner, fence_state, fenced_tables
+from migrate.split.follow_steps import lock_order
+from migrate.split.locks import Locked, LockOrder
+from migrate.split.model import StateError
+from migrate.split.names import Direction, Side, TableName
+from migrate.split.scaffold import Switch, has_scaffold, read_switches
+from migrate.split.sequences import find_sequences
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchOptions:
+    """What the operator asked for.
+
+    `direct`: routes and data move together under a hold of the router, for writers that cannot
+    run again on the other side. `hold_seconds`: bound of that hold. `way_back`: keep the losing
+    side following, so that the switch can be undone.
+    """
+
+    direct: bool = False
+    hold_seconds: float = 2.0
+    way_back: bool = True
+    verified: bool = True  # a fresh exact match is a condition of the gate
+    barrier_seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """Who accepts writes now, and every switch that was ever committed."""
+
+    fences: Mapping[Side, FenceState]
+    switches: tuple[Switch, ...]
+
+    @property
+    def owner(self) -> Side | None:
+        """The side that accepts writes; None while a switch is under way or a hand was at work."""
+        if self.fences[Side.SHARED] in (FenceState.OPEN, FenceState.ABSENT):
+            return Side.SHARED if self.fences[Side.OWN] is FenceState.FENCED else None
+        if self.fences == {Side.SHARED: FenceState.FENCED, Side.OWN: FenceState.OPEN}:
+            return Side.OWN
+        return None
+
+    @property
+    def last(self) -> Switch | None:
+        """The newest committed switch."""
+        return max(self.switches, key=lambda switch: switch.number, default=None)
+
+    def number_for(self, direction: Direction) -> int:
+        """The number of a switch in this direction: the unfinished or last one, or a new one."""
+        last = self.last
+        if last is None:
+            return 1
+        return last.number if last.direction == direction else last.number + 1
+
+    def describe(self) -> str:
+        """One sentence for people."""
+        return describe_owner(self.fences[Side.SHARED], self.fences[Side.OWN])
+
+
+async def read_ownership(context: SplitContext) -> Ownership:
+    """Read it from the triggers themselves; raises StateError when there is no split."""
+    fences, switches = {}, []
+    for side in Side:
+        connection = await context.control(side)
+        fences[side] = await fence_state(connection, context.names, fenced_tables(context))
+        switches += await read_switches(connection, context.names)
+    return Ownership(fences, tuple(switches))
+
+
+@dataclass(slots=True)
+class SwitchContext:
+    """One switch in one process. The fields below `number` live only as long as the process."""
+
+    split: SplitContext
+    direction: Direction
+    number: int
+    options: SwitchOptions = field(default_factory=SwitchOptions)
+    order: LockOrder = field(default_factory=lambda: LockOrder([]))
+    target_oids: list[int] = field(default_factory=list)
+    sequences: list[TableName] = field(default_factory=list)
+    sessions: dict[str, Connection] = field(default_factory=dict)
+    locked: Locked | None = None
+    token: int | None = None
+    is_applied: bool = False
+    sequences_set: bool = False
+    open_lsn: int | None = None
+    failed_attempts: int = 0
+    stalls_ms: list[float] = field(default_factory=list)  # waits of writers by attempts given up
+    marks: dict[str, float] = field(default_factory=dict)  # step -> monotonic seconds
+    prediction_ms: float | None = None
+
+    @classmethod
+    async def begin(
+        cls, split: SplitContext, direction: Direction, options: SwitchOptions | None = None
+    ) -> SwitchContext:
+        """Recognise where the databases stand; raises StateError when they stand elsewhere."""
+        if not await has_scaffold(split, Side.SHARED):
+            service = split.spec.service
+            raise StateError(f"{service} has no split; `migrate db split {service}` makes one")
+        ownership = await read_ownership(split)
+        number = ownership.number_for(direction)
+        is_known = any(switch.number == number for switch in ownership.switches)
+        if not is_known and ownership.owner is not direction.source:
+            raise StateError(
+                f"a switch of {split.spec.service} from the {direction.source} side is not possible:"
+                f" {ownership.describe()}"
+            )
+        return cls(split, direction, number, options or SwitchOptions())
+
+    async def session(self, side: Side, role: str) -> Connection:
+        """A connection that lives as long as the switch, one per role and side."""
+        key = f"{side}/{role}"
+        connection = self.sessions.get(key)
+        if connection is None or connection.is_closed():
+            connection = await self.split.session(side, role)
+            self.sessions[key] = connection
+        return connection
+
+    async def learn_tables(self) -> None:
+        """Names and oids of what is locked, and the sequences; read before anybody waits."""
+        if self.order.tables:
+            return
+        self.order = await lock_order(self.split, self.direction.source)
+        self.target_oids = (await lock_order(self.split, self.direction.target)).oids
+        source = await self.split.control(self.direction.source)
+        self.sequences = await find_sequences(source, self.order.oids)
+
+    async def is_fenced(self) -> bool:
+        """Whether the losing side has committed this switch: the point of no return."""
+        return await self._has_row(self.direction.source, "fenced")
+
+    async def is_opened(self) -> bool:
+        """Whether the winning side has opened."""
+        return await self._has_row(self.direction.target, "opened")
+
+    async def _has_row(self, side: Side, role: str) -> bool:
+        connection = await self.split.control(side)
+        return bool(
+            await connection.fetchval(
+                f"SELECT EXISTS (SELECT FROM {self.split.names.relation('switch')}"
+                " WHERE number = $1 AND role = $2)",
+                self.number,
+                role,
+            )
+        )
+
+    async def committed_open_lsn(self) -> int:
+        """The position after which every change of the winner is its own, as the loser committed it."""
+        switches = await read_switches(
+            await self.split.control(self.direction.source), self.split.names
+        )
+        for switch in switches:
+            if switch.number == self.number and switch.open_lsn is not None:
+                return switch.open_lsn
+        raise StateError(
+            f"switch {self.number} is not committed on the {self.direction.source} side"
+        )
+
+    def mark(self, name: str) -> None:
+        """Remember when something happened."""
+        self.marks[name] = time.monotonic()
+
+    def milliseconds(self, start: str, end: str) -> float | None:
+        """Between two marks; None if one is missing."""
+        if start in self.marks and end in self.marks:
+            return (self.marks[end] - self.marks[start]) * 1000.0
+        return None
+
+    @property
+    def pause_ms(self) -> float | None:
+        """How long no side accepted writes: from the request of the lock to the opened winner."""
+        return self.milliseconds("requested", "opened")
+
+    def timeline(self) -> dict[str, float]:
+        """Milliseconds of every mark after the request of the lock, in order."""
+        start = self.marks.get("requested")
+        if start is None:
+            return {}
+        return {
+            name: round((at - start) * 1000.0, 2)
+            for name, at in sorted(self.marks.items(), key=lambda item: item[1])
+        }
+
+    async def let_go(self) -> None:
+        """End the fence transaction if one is open: writers go on."""
+        locker = self.sessions.pop(f"{self.direction.source}/fence", None)
+        if locker is not None and not locker.is_closed():
+            with contextlib.suppress(*CONNECTION_LOST, TimeoutError):
+                await locker.execute("ROLLBACK", timeout=1.0)
+            await close(locker)
+        if self.locked is not None:
+            self.stalls_ms.append((time.monotonic() - self.locked.requested_at) * 1000.0)
+        self.locked = None
+        self.token = None
+        self.is_applied = False
+        self.sequences_set = False
+        self.open_lsn = None
+
+    async def close(self) -> None:
+        """Close every session of the switch."""
+        for connection in self.sessions.values():
+            await close(connection)
+        self.sessions.clear()
+
+    def report(self) -> dict[str, Any]:
+        """Figures for the journal and the operator."""
+        return {
+            "number": self.number,
+            "direction": str(self.direction),
+            "pause_ms": None if self.pause_ms is None else round(self.pause_ms, 2),
+            "predicted_ms": self.prediction_ms,
+            "failed_attempts": self.failed_attempts,
+            "stalls_ms": [round(stall, 2) for stall in self.stalls_ms],
+            "timeline_ms": self.timeline(),
+        }

@@ -1,0 +1,53 @@
+"""The one table of steps of a switch: what the code runs, the tests enumerate, the README draws."""
+
+from __future__ import annotations
+
+from migrate.split.gate import Gate
+from migrate.split.names import Direction
+from migrate.split.switch import SwitchContext
+from migrate.split.switch_after import (
+    Armed,
+    Everywhere,
+    FollowBack,
+    ForgetSlot,
+    Hold,
+    Place,
+    Ready,
+    Release,
+    SkipEcho,
+    StopFollowing,
+)
+from migrate.split.switch_steps import Applied, Fence, Flush, Lock, Open, Sequences, Token
+from migrate.steps import Plan
+
+#: What an operator types for a switch in each direction.
+COMMANDS = {Direction.FORWARD: "cutover", Direction.REVERSE: "rollback"}
+
+
+def switch_plan(direction: Direction) -> Plan[SwitchContext]:
+    """Steps of a cutover or of a rollback; they are the same, with the roles exchanged."""
+    return Plan(
+        kind=COMMANDS[direction],
+        steps=(
+            Ready(),
+            Gate(),
+            Hold(),
+            Lock(),
+            Token(),
+            Applied(),
+            Sequences(),
+            Flush(),
+            Fence(),
+            Open(),
+            Place(),
+            Release(),
+            Everywhere(),
+            StopFollowing(),
+            SkipEcho(),
+            FollowBack(),
+            Armed(),
+            ForgetSlot(),
+        ),
+        on_failure="undo",
+        decides="fence",
+    )

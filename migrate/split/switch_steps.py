@@ -1,0 +1,289 @@
+"""The moment of a switch: lock, token, sequences, flush, fence, open. Every step is urgent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import asyncpg
+
+from migrate.split.fence import FenceState, alter_sql, fence_state, fenced_tables
+from migrate.split.locks import cancel_autovacuum, lock_tables
+from migrate.split.model import SplitError
+from migrate.split.names import Direction, literal
+from migrate.split.sequences import read_values, set_values_sql
+from migrate.split.stream import TokenLateError, bump_token, wait_for_token
+from migrate.split.switch import SwitchContext
+from migrate.steps import Check, Step, done, needed
+
+#: Pause between two looks at the winner, in seconds.
+POLL_SECONDS = 0.0005
+#: Looks between two calls to autovacuum, which may stand in the way of the apply worker.
+LOOKS_PER_CANCEL = 20
+
+
+class PastReturnError(SplitError):
+    """The step decided the switch; what takes it back is a switch in the other direction."""
+
+    def __init__(self, direction: Direction, service: str) -> None:
+        command = "rollback" if direction is Direction.FORWARD else "cutover"
+        super().__init__(
+            f"the {direction.target} database owns the tables of {service} now;"
+            f" `migrate {command} {service}` takes that back without losing anything"
+        )
+
+
+class UrgentStep(Step[SwitchContext]):
+    """Before the commit of the fence nothing lasts: when the connection ends, the server undoes it."""
+
+    is_urgent: ClassVar[bool] = True
+    deadline_seconds = 2.0
+
+    async def check(self, context: SwitchContext) -> Check:
+        # whoever holds the lock knows that nobody else has committed the switch
+        if context.locked is None and await context.is_fenced():
+            return done("the switch is committed")
+        return done() if self.is_there(context) else needed()
+
+    def is_there(self, context: SwitchContext) -> bool:
+        """Whether this process has brought the effect about."""
+        raise AssertionError(f"{type(self).__name__} does not say when it is done")
+
+    async def undo(self, context: SwitchContext) -> None:
+        if await context.is_fenced():
+            raise PastReturnError(context.direction, context.split.spec.service)
+        await self.take_back(context)
+
+    async def take_back(self, context: SwitchContext) -> None:
+        """Forget the effect; by default it was only knowledge."""
+
+
+class Lock(UrgentStep):
+    """The owner's tables are locked: running writers have finished, new ones queue, reads go on."""
+
+    name = "lock"
+    title = "lock the tables of the owner: writers wait, reads go on"
+    deadline_seconds = 60.0
+
+    def is_there(self, context: SwitchContext) -> bool:
+        return context.locked is not None
+
+    async def apply(self, context: SwitchContext) -> Mapping[str, Any]:
+        split, side = context.split, context.direction.source
+        await context.learn_tables()
+        locked = await lock_tables(
+            await context.session(side, "fence"),
+            await context.session(side, "monitor"),
+            context.order,
+            split.limits,
+            is_superuser=split.facts[side].is_superuser,
+        )
+        context.locked = locked
+        context.failed_attempts += locked.failed_attempts
+        context.marks["requested"] = locked.requested_at
+        context.marks["locked"] = locked.granted_at
+        return {"failed_attempts": context.failed_attempts}
+
+    async def take_back(self, context: SwitchContext) -> None:
+        await context.let_go()
+
+
+class Token(UrgentStep):
+    """The token is written after the lock: its arrival proves that everything has arrived."""
+
+    name = "token"
+    title = "write the token behind the last change"
+
+    def is_there(self, context: SwitchContext) -> bool:
+        return context.token is not None
+
+    async def apply(self, context: SwitchContext) -> None:
+        source = await context.session(context.direction.source, "monitor")
+        context.token = await bump_token(source, context.split.names)
+        context.mark("token")
+
+    async def take_back(self, context: SwitchContext) -> None:
+        context.token = None
+
+
+class Applied(UrgentStep):
+    """The token has arrived on the winner."""
+
+    name = "applied"
+    title = "see the token on the other side: everything is applied there"
+    deadline_seconds = 60.0
+
+    def is_there(self, context: SwitchContext) -> bool:
+        return context.is_applied
+
+    async def apply(self, context: SwitchContext) -> Mapping[str, Any]:
+        """When the token is late, writers go on for a while before everything starts again."""
+        limits = context.split.limits
+        for attempt in range(1, limits.token_attempts + 1):
+            try:
+                await self._see(context)
+                break
+            except TokenLateError:
+                await context.let_go()
+                if attempt == limits.token_attempts:
+                    raise
+                await asyncio.sleep(limits.token_backoff_seconds * attempt)
+                await Lock().apply(context)
+                await Token().apply(context)
+        context.is_applied = True
+        context.mark("applied")
+        return {"attempts": attempt}
+
+    async def _see(self, context: SwitchContext) -> None:
+        if context.token is None:
+            raise SplitError("the token was not written; run the command again")
+        target = await context.session(context.direction.target, "monitor")
+        await wait_for_token(
+            target,
+            context.split.names,
+            context.token,
+            context.direction,
+            context.split.limits.token_seconds,
+        )
+
+    async def take_back(self, context: SwitchContext) -> None:
+        context.is_applied = False
+
+
+class Sequences(UrgentStep):
+    """The winner's sequences stand beyond the loser's. A gap left by an undone switch is harmless."""
+
+    name = "sequences"
+    title = "set the sequences of the new owner"
+
+    def is_there(self, context: SwitchContext) -> bool:
+        return context.sequences_set
+
+    async def apply(self, context: SwitchContext) -> Mapping[str, Any]:
+        if context.sequences:
+            source = await context.session(context.direction.source, "monitor")
+            target = await context.session(context.direction.target, "monitor")
+            values = await read_values(source, context.sequences)
+            if statement := set_values_sql(values, context.split.limits.sequence_gap):
+                await target.execute(statement)
+        context.sequences_set = True
+        context.mark("sequences")
+        return {"sequences": len(context.sequences)}
+
+    async def take_back(self, context: SwitchContext) -> None:
+        context.sequences_set = False
+
+
+class Flush(UrgentStep):
+    """What was applied is on the winner's disk: visible is not durable."""
+
+    name = "flush"
+    title = "flush what was applied to the new owner's disk"
+
+    def is_there(self, context: SwitchContext) -> bool:
+        return context.open_lsn is not None
+
+    async def apply(self, context: SwitchContext) -> Mapping[str, Any]:
+        target = await context.session(context.direction.target, "monitor")
+        # a synchronous commit flushes all WAL before it, the apply worker's asynchronous ones too
+        await target.execute("SELECT pg_logical_emit_message(true, '_split', 'flush')")
+        context.open_lsn = await target.fetchval("SELECT pg_current_wal_insert_lsn()")
+        await cancel_autovacuum(target, context.target_oids)
+        context.mark("flushed")
+        return {"open_lsn": context.open_lsn}
+
+    async def take_back(self, context: SwitchContext) -> None:
+        context.open_lsn = None
+
+
+class Fence(UrgentStep):
+    """The point of no return: one commit on the loser, which tells the winner to open."""
+
+    name = "fence"
+    title = "commit the fence; the same commit tells the other side to open"
+
+    def is_there(self, context: SwitchContext) -> bool:
+        return False
+
+    async def apply(self, context: SwitchContext) -> Mapping[str, Any]:
+        if context.locked is None or context.open_lsn is None or not context.is_applied:
+            raise SplitError("the fence has no lock to commit; run the command again")
+        locker = await context.session(context.direction.source, "fence")
+        names = context.split.names
+        await locker.execute(
+            alter_sql(names, fenced_tables(context.split), "ENABLE")
+            + f" INSERT INTO {names.relation('switch')} (number, role, direction, open_lsn)"
+            f" VALUES ({context.number}, 'fenced', {literal(context.direction)},"
+            f" '0/0'::pg_lsn + {context.open_lsn}::numeric);"
+            f" UPDATE {names.token.sql} SET n = n + 1, number = {context.number},"
+            f" opens = {literal(context.direction.target)} WHERE id = 1; COMMIT"
+        )
+        context.mark("fenced")
+        return {"open_lsn": context.open_lsn}
+
+
+class Open(UrgentStep):
+    """The winner accepts writes. Its apply worker opened it, or this step does."""
+
+    name = "open"
+    title = "see the new owner open"
+    deadline_seconds = 30.0
+
+    async def check(self, context: SwitchContext) -> Check:
+        if not await context.is_opened():
+            return needed()
+        own = await context.split.control(context.direction.target)
+        state = await fence_state(own, context.split.names, fenced_tables(context.split))
+        return done() if state is FenceState.OPEN else needed(f"the fence is {state}")
+
+    async def apply(self, context: SwitchContext) -> Mapping[str, Any]:
+        await context.learn_tables()
+        target = await context.session(context.direction.target, "monitor")
+        names, limits = context.split.names, context.split.limits
+        loop = asyncio.get_running_loop()
+        until = loop.time() + limits.open_seconds
+        statement = (
+            f"SELECT EXISTS (SELECT FROM {names.relation('switch')}"
+            " WHERE number = $1 AND role = 'opened')"
+        )
+        looks = 0
+        while not await target.fetchval(statement, context.number):
+            looks += 1
+            if loop.time() > until:
+                await self._by_hand(context)
+                break
+            if looks % LOOKS_PER_CANCEL == 0:
+                await cancel_autovacuum(target, context.target_oids)
+            await asyncio.sleep(POLL_SECONDS)
+        context.mark("opened")
+        return context.report()
+
+    async def _by_hand(self, context: SwitchContext) -> None:
+        """The apply worker did not come: the loser has committed, so opening is right anyway."""
+        side = context.direction.target
+        names, limits = context.split.names, context.split.limits
+        connection = await context.session(side, "open")
+        for _ in range(limits.lock_attempts):
+            await cancel_autovacuum(connection, context.target_oids)
+            try:
+                async with connection.transaction():
+                    await connection.execute(
+                        f"SET LOCAL lock_timeout = '{limits.lock_timeout_ms}ms'"
+                    )
+                    await connection.execute(
+                        f"SELECT {names.relation('open')}($1, $2)",
+                        context.number,
+                        context.direction.value,
+                    )
+            except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+                await asyncio.sleep(limits.lock_backoff_seconds)
+            else:
+                return
+        raise SplitError(
+            f"the {side} database does not open: something holds its tables;"
+            " see pg_stat_activity there and run the command again"
+        )
+
+    async def undo(self, context: SwitchContext) -> None:
+        raise PastReturnError(context.direction, context.split.spec.service)

@@ -1,0 +1,1 @@
+"""Exact comparison of two databases that both keep moving."""
