@@ -43,15 +43,28 @@ async def run(url: str, rate: float, count: int, seed: int) -> None:
     tally = _restart(clients)
     reporter = asyncio.create_task(_report(tally))
     tasks = [asyncio.create_task(client.run(words, rate / count, over)) for client in clients]
-    await over.wait()
-    _, late = await asyncio.wait(tasks, timeout=LAST_ANSWERS_SECONDS)
-    for task in late:
-        task.cancel()
-    reporter.cancel()
-    for task in tasks:
-        if task.done() and not task.cancelled() and task.exception() is not None:
-            raise RuntimeError("a client ended by itself") from task.exception()
+    try:
+        await _until_over(tasks, over)
+    finally:
+        reporter.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
     emit(Line(result=tally.result(count, sum(client.close() for client in clients))))
+
+
+async def _until_over(tasks: list[asyncio.Task[None]], over: asyncio.Event) -> None:
+    """Wait for the end of the load and its last answers; a client that breaks ends it at once."""
+    end = asyncio.create_task(over.wait())
+    try:
+        await asyncio.wait([end, *tasks], return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        end.cancel()
+    if over.is_set():
+        await asyncio.wait(tasks, timeout=LAST_ANSWERS_SECONDS)
+    for task in tasks:
+        if task.done() and (error := task.exception()) is not None:
+            raise error
 
 
 def _restart(clients: list[SimulatedClient]) -> Tally:

@@ -36,6 +36,11 @@ class LoadProcess:
             clients: int = await asyncio.shield(self._ready)
         return clients
 
+    def check(self) -> None:
+        """Raise StackError when the load has ended by itself."""
+        if self._reader.done():
+            raise StackError("the load ended by itself; see the messages above")
+
     async def finish(self) -> LoadResult:
         """End the load, wait for the last answers and return the totals."""
         if self._process.stdin is not None:

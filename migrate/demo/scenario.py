@@ -97,6 +97,7 @@ async def _step(
     course.percent = percent
     counts_before = await _counts(system, plan)
     await asyncio.sleep(max(0.0, begun + plan.step_seconds - time.monotonic()))
+    load.check()
     counts = (await _counts(system, plan)).since(counts_before)
     seconds = time.monotonic() - begun
     sent = load.latest.sent - sent_before.sent

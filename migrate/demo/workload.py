@@ -95,6 +95,7 @@ def _autocomplete(words: Vocabulary, random: Random) -> str:
     return f"/api/autocomplete?q={quote(name[: random.randint(1, 8)].strip() or name)}"
 
 
+_AUTH = {"auth.me": "/api/auth/users/me"}
 _CONTENT: dict[str, Callable[[Vocabulary, Random], str]] = {
     "content.search": _search,
     "content.autocomplete": _autocomplete,
