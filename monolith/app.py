@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from monolith.context import Context, build_context
+from monolith.context import Context, Part, build_context
 from monolith.domain import Domain
 from monolith.domains import DOMAINS
 from monolith.front import FrontDoor
@@ -19,13 +19,12 @@ from monolith.storage import Storage
 from monolith.system import probes
 from monolith.system.routes import router as system_router
 from monolith.system.status import StatusBoard
+from monolith.webhooks.desk import ProviderEffect, WebhookDesk
 
 
 def build_app(settings: Settings, domains: Sequence[Domain] = DOMAINS) -> FastAPI:
     """The whole old API as one ASGI app; nothing connects before its lifespan starts."""
-    parts = [part for domain in domains for part in domain.parts(settings)]
-    shared_parts = (StatusBoard(), Providers(settings), Storage(settings))
-    context = build_context(settings, "web", [*shared_parts, *parts])
+    context = build_context(settings, "web", [StatusBoard(), *parts_of(settings, domains)])
     metrics = Metrics()
 
     @asynccontextmanager
@@ -53,6 +52,17 @@ def build_app(settings: Settings, domains: Sequence[Domain] = DOMAINS) -> FastAP
     app.add_middleware(FrontDoor, context=context, routes=app.router.routes, metrics=metrics)
     complete_document(app)
     return app
+
+
+def parts_of(settings: Settings, domains: Sequence[Domain]) -> list[Part]:
+    """What web process and worker both hold: providers, files, webhook effects, domain parts."""
+    effects = {
+        provider: ProviderEffect(domain.name, effect)
+        for domain in domains
+        for provider, effect in domain.webhooks.items()
+    }
+    own = [part for domain in domains for part in domain.parts(settings)]
+    return [Providers(settings), Storage(settings), WebhookDesk(effects), *own]
 
 
 def context_of(app: FastAPI) -> Context:

@@ -11,6 +11,7 @@ from monolith.context import Context, Part
 from monolith.database import Connection
 from monolith.routes import DomainRouter
 from monolith.settings import Settings
+from monolith.webhooks.desk import Effect
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +53,4 @@ class Domain:
     parts: PartsOf = no_parts
     handlers: Mapping[str, EventHandler] = field(default_factory=dict)
     schedules: tuple[Schedule, ...] = ()
+    webhooks: Mapping[str, Effect] = field(default_factory=dict)  # provider -> effect

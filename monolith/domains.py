@@ -6,5 +6,6 @@ from monolith.auth import DOMAIN as AUTH
 from monolith.chat import DOMAIN as CHAT
 from monolith.content import DOMAIN as CONTENT
 from monolith.domain import Domain
+from monolith.payments import DOMAIN as PAYMENTS
 
-DOMAINS: tuple[Domain, ...] = (AUTH, CHAT, CONTENT)
+DOMAINS: tuple[Domain, ...] = (AUTH, CHAT, PAYMENTS, CONTENT)

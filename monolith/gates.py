@@ -163,7 +163,7 @@ async def check_account(context: Context, user_id: UUID, *, provisioned: bool = 
         raise ApiError("ACCOUNT_DELETED", "This account was deleted")
 
 
-async def effective_tier(context: Context, user_id: UUID) -> int:
+async def effective_tier(context: Context, user_id: UUID | str) -> int:
     """The tier that counts, read from the view, never from a token or a cache."""
     tier = await context.database.value("SELECT tier FROM user_tiers WHERE user_id = $1", user_id)
     return int(tier or 0)

@@ -124,10 +124,11 @@ def _user(claims: Mapping[str, Any], issuer: str | None, now: float) -> UserToke
         return None
     if issuer is not None and claims.get("iss") != issuer:
         return None
-    if claims.get("iat") is not None:
-        issued = _number(claims["iat"])
-        if issued is None or issued > now + LEEWAY_SECONDS:
-            return None
+    for name in ("iat", "nbf"):  # neither may lie ahead (RFC 7519, 4.1.5 and 4.1.6)
+        if claims.get(name) is not None:
+            moment = _number(claims[name])
+            if moment is None or moment > now + LEEWAY_SECONDS:
+                return None
     return UserToken(
         user_id=user_id,
         email=_text(claims.get("email")),

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from monolith.auth.models import User
 from monolith.context import Context
-from monolith.database import Connection, Database, Row
+from monolith.database import Connection, Database, Row, one
 from monolith.errors import ApiError
 
 CODE_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
@@ -111,3 +111,13 @@ async def insert_user(
         if taken:
             return None
     raise ApiError("CONFLICT", "No free referral code was found")
+
+
+async def user_facts(connection: Connection, user_id: UUID) -> Row:
+    """Address, name and referral code of an account that is there."""
+    return await one(
+        connection,
+        "SELECT u.email, p.name, u.referral_code FROM users u"
+        " LEFT JOIN user_profiles p ON p.user_id = u.id WHERE u.id = $1",
+        user_id,
+    )

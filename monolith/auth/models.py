@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
-from monolith.values import Timestamp, Trimmed, Wire, storable
+from monolith.values import (
+    Identifier,
+    Integer,
+    JsonObject,
+    Timestamp,
+    Trimmed,
+    Wire,
+    json_bytes,
+    storable,
+)
 
+PREFERENCES_BYTES_MAX = 8 * 1024
 Onboarding = Literal["pending", "in_progress", "complete"]
 
 
@@ -89,3 +100,62 @@ class RefreshIn(Wire):
 
 class LogoutIn(Wire):
     refresh_token: Annotated[Trimmed, Field(min_length=1, max_length=512)] | None = None
+
+
+class OauthIn(Wire):
+    id_token: Annotated[Trimmed, Field(min_length=1, max_length=8192)]
+    nonce: Annotated[Trimmed, Field(max_length=1024)] | None = None
+
+
+class OauthSession(Session):
+    created: bool
+
+
+class SyncOut(Wire):
+    user: User
+    created: bool
+
+
+def _this_year_at_most(value: int) -> int:
+    if value > datetime.now(UTC).year:
+        raise ValueError("must not lie in the future")
+    return value
+
+
+def _small_object(value: dict[str, Any]) -> dict[str, Any]:
+    if json_bytes(value) > PREFERENCES_BYTES_MAX:
+        raise ValueError(f"must be at most {PREFERENCES_BYTES_MAX} bytes of JSON")
+    return value
+
+
+class DetailsIn(Wire):
+    """Omitted = unchanged, so what was sent is told apart by model_fields_set."""
+
+    name: Annotated[Trimmed, Field(max_length=80)] | None = None
+    avatar_media_id: Identifier | None = None
+    phone: Annotated[Trimmed, Field(max_length=32)] | None = None
+    country: (
+        Annotated[Trimmed, Field(pattern=r"^[A-Za-z]{2}$"), AfterValidator(str.upper)] | None
+    ) = None
+    language: Annotated[Trimmed, Field(min_length=2, max_length=10)] = "en"
+    birth_year: Annotated[Integer, Field(ge=1900), AfterValidator(_this_year_at_most)] | None = None
+    preferences: Annotated[JsonObject, AfterValidator(_small_object)] = Field(default_factory=dict)
+    onboarding_status: Onboarding = "pending"
+    password: Password = ""
+
+
+class ReferralOut(Wire):
+    referral_code: str
+    referral_link: str
+    referred_count: int
+    confirmed_count: int
+    bonus_earned: int
+
+
+class ReferralApplyIn(Wire):
+    code: ReferralCode
+
+
+class ReferralApplyOut(Wire):
+    status: Literal["applied"] = "applied"
+    bonus: int

@@ -1,0 +1,1 @@
+"""Deliveries of providers: signatures, one inbox, effects that happen once; knows no provider's data."""
