@@ -50,6 +50,10 @@ def _long_enough(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     return secrets
 
 
+def _lower_case(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
 def _rate_limits(value: object) -> object:
     return parse_rate_limits(value) if isinstance(value, str) else value
 
@@ -79,8 +83,10 @@ class AppSettings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     public_base_url: BaseUrl = "http://127.0.0.1:8000"
     allowed_origins: Names = ()
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    version: str = Field(default="dev", max_length=80)
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], BeforeValidator(_lower_case)
+    ] = "info"
+    git_rev: str = Field(default="dev", max_length=80)  # set by Dokku at every deploy
 
     shared_database_url: PostgresUrl
     database_url: PostgresUrl | None = None  # None until the service has a database of its own

@@ -67,7 +67,7 @@ class ClaimRules:
         raise TokenRefusedError("wrong_role")
 
     def _user(self, claims: Claims, expires_at: int) -> Principal:
-        self._check_issuer(claims, required=self.issuer is not None)
+        self._check_issuer(claims)
         audience = claims.get("aud")
         if AUDIENCE not in (audience if isinstance(audience, list) else [audience]):
             raise TokenRefusedError("wrong_audience")
@@ -93,11 +93,10 @@ class ClaimRules:
     def _service(self, claims: Claims, expires_at: int) -> Principal:
         if claims.get("sub") is not None or claims.get("aud") is not None:
             raise TokenRefusedError("service_with_subject")
-        self._check_issuer(claims, required=False)
         return Principal(role="service_role", issuer="local", subject=None, expires_at=expires_at)
 
     def _clerk_user(self, claims: Claims, expires_at: int) -> Principal:
-        self._check_issuer(claims, required=True)
+        self._check_issuer(claims)
         session_id, subject = _text(claims.get("sid")), _text(claims.get("sub"))
         if session_id is None:
             raise TokenRefusedError("no_session")  # tokens of JWT templates have the same key
@@ -118,9 +117,8 @@ class ClaimRules:
             impersonator=_text(_object(claims.get("act")).get("sub")),
         )
 
-    def _check_issuer(self, claims: Claims, *, required: bool) -> None:
-        given = claims.get("iss")
-        if (given is not None or required) and self.issuer is not None and given != self.issuer:
+    def _check_issuer(self, claims: Claims) -> None:
+        if self.issuer is not None and claims.get("iss") != self.issuer:
             raise TokenRefusedError("wrong_issuer")
 
     def _check_times(self, claims: Claims, now: float) -> None:

@@ -81,7 +81,7 @@ def create_service_app(
     maintenance = MaintenanceModes()
     app = FastAPI(
         title=name,
-        version=settings.version,
+        version=settings.git_rev,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,  # not part of the contract; `app.openapi()` still describes it
@@ -167,7 +167,7 @@ def _lifespan(
             app.state.platform = platform
             app.state.health = health.HealthBoard(
                 name,
-                settings.version,
+                settings.git_rev,
                 {
                     "database": database_check(platform.pool),
                     "redis": redis_check(platform.redis),

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Literal
 from uuid import UUID
 
+import httpx
 from fastapi import Depends, FastAPI, File, Form, Query, Request, Response, UploadFile
 from fastapi.responses import StreamingResponse
 
@@ -221,6 +222,12 @@ def main() -> None:
 async def _announce(app: FastAPI) -> AsyncIterator[None]:
     yield
     print("hook closed", flush=True)
+
+
+def client_of(app: FastAPI, address: str = "203.0.113.7") -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app, client=(address, 4711)), base_url="http://sample"
+    )
 
 
 def user_row(user_id: UUID) -> tuple[UUID, str, str]:

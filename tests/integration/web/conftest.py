@@ -17,7 +17,14 @@ from shared.auth.tokens import TokenIssuer
 from shared.ratelimit.buckets import parse_rate_limits
 from shared.settings import AppSettings
 from tests.support.platform_database import platform_database
-from tests.support.sample_service import ORIGIN, SECRET, running, sample_app, user_row
+from tests.support.sample_service import (
+    ORIGIN,
+    SECRET,
+    client_of,
+    running,
+    sample_app,
+    user_row,
+)
 
 Person = Callable[..., Awaitable[UUID]]
 
@@ -112,9 +119,3 @@ async def app(
 async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     async with client_of(app) as client:
         yield client
-
-
-def client_of(app: FastAPI, address: str = "203.0.113.7") -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app, client=(address, 4711)), base_url="http://sample"
-    )

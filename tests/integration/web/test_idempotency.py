@@ -15,8 +15,8 @@ from shared.errors import CallerError
 from shared.idempotency.fingerprint import form_digest, request_hash
 from shared.idempotency.store import Claim, IdempotencyStore, StoredAnswer
 from shared.settings import AppSettings
-from tests.integration.web.conftest import Person, client_of
-from tests.support.sample_service import running, sample_app
+from tests.integration.web.conftest import Person
+from tests.support.sample_service import client_of, running, sample_app
 
 Bearer = Callable[[UUID], dict[str, str]]
 TALK = "/api/chat/talk_with"

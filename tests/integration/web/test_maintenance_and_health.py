@@ -15,8 +15,7 @@ from pydantic import SecretStr
 from shared.settings import AppSettings
 from shared.web.maintenance import MaintenanceModes, Mode, follow_modes
 from shared.web.maintenance_source import MaintenanceTable
-from tests.integration.web.conftest import client_of
-from tests.support.sample_service import running, sample_app
+from tests.support.sample_service import client_of, running, sample_app
 
 Settings = Callable[..., AppSettings]
 

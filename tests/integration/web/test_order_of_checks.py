@@ -15,9 +15,9 @@ from shared.auth.tokens import TokenIssuer
 from shared.ratelimit.buckets import RateLimits, parse_rate_limits
 from shared.settings import AppSettings
 from shared.web.maintenance import Mode
-from tests.integration.web.conftest import Person, client_of
+from tests.integration.web.conftest import Person
 from tests.support.issuers import ClerkStandIn
-from tests.support.sample_service import running, sample_app
+from tests.support.sample_service import client_of, running, sample_app
 
 Bearer = Callable[[UUID], dict[str, str]]
 TALK = "/api/chat/talk_with"

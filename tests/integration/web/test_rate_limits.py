@@ -16,8 +16,8 @@ from shared.ratelimit.limiter import RateLimiter
 from shared.ratelimit.redis_counter import RedisCounter
 from shared.redis_connection import open_redis
 from shared.settings import AppSettings
-from tests.integration.web.conftest import Person, client_of
-from tests.support.sample_service import running, sample_app
+from tests.integration.web.conftest import Person
+from tests.support.sample_service import client_of, running, sample_app
 
 Settings = Callable[..., AppSettings]
 
