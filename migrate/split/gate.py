@@ -18,6 +18,7 @@ from migrate.split.publication import find_subscription
 from migrate.split.slots import find_slot
 from migrate.split.stream import TokenLateError, token_round_trip
 from migrate.split.switch import SwitchContext, read_ownership
+from migrate.split.switch_steps import FLUSH, warm_up
 from migrate.steps import Check, Progress, Step, done, needed
 from shared.control.errors import BarrierTimeoutError
 
@@ -228,10 +229,11 @@ async def rehearse_pause(context: SwitchContext) -> Prediction:
     target = await context.session(direction.target, "monitor")
     enable = alter_sql(split.names, fenced_tables(split), "ENABLE")
     trips, fences, flushes = [], [], []
+    await warm_up(context)
     for _ in range(PROBES):
         trips.append(await token_round_trip(split, direction))
         started = time.monotonic()
-        await target.execute("SELECT pg_logical_emit_message(true, '_split', 'probe')")
+        await target.execute(FLUSH)
         flushes.append((time.monotonic() - started) * 1000.0)
         locked = await lock_tables(
             locker,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from migrate.split.connection import Connection
 from migrate.split.names import TableName, literal
@@ -52,27 +52,56 @@ async def find_sequences(connection: Connection, tables: Iterable[int]) -> list[
     return [TableName(row["schema"], row["name"]) for row in rows]
 
 
-async def read_values(connection: Connection, names: Sequence[TableName]) -> list[SequenceValue]:
-    """Where the sequences stand now, in one statement."""
-    rows = await connection.fetch(
-        "SELECT schemaname, sequencename, last_value, increment_by, min_value, max_value, cycle"
-        " FROM pg_sequences"
-        " WHERE (schemaname, sequencename) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
-        " ORDER BY 1, 2",
-        [name.schema for name in names],
-        [name.name for name in names],
-    )
-    return [
-        SequenceValue(
-            TableName(row["schemaname"], row["sequencename"]),
-            row["last_value"],
-            row["increment_by"],
-            row["min_value"],
-            row["max_value"],
-            row["cycle"],
+@dataclass(frozen=True, slots=True)
+class SequenceReader:
+    """Reads the values of the same sequences again and again, by one small statement.
+
+    What does not move (bounds, increment) is read once, before anybody waits.
+    """
+
+    known: tuple[SequenceValue, ...]
+    oids: tuple[int, ...]
+
+    @classmethod
+    async def of(cls, connection: Connection, names: Sequence[TableName]) -> SequenceReader:
+        """For these sequences of the side that `connection` reaches."""
+        rows = await connection.fetch(
+            "SELECT n.nspname, c.relname, c.oid::bigint AS oid, s.seqincrement, s.seqmin, s.seqmax,"
+            " s.seqcycle FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid"
+            " JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE (n.nspname, c.relname) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
+            " ORDER BY 1, 2",
+            [name.schema for name in names],
+            [name.name for name in names],
         )
-        for row in rows
-    ]
+        return cls(
+            tuple(
+                SequenceValue(
+                    TableName(row["nspname"], row["relname"]),
+                    None,
+                    row["seqincrement"],
+                    row["seqmin"],
+                    row["seqmax"],
+                    row["seqcycle"],
+                )
+                for row in rows
+            ),
+            tuple(row["oid"] for row in rows),
+        )
+
+    async def read(self, connection: Connection) -> list[SequenceValue]:
+        """Where the sequences stand now."""
+        if not self.oids:
+            return []
+        rows = await connection.fetch(
+            "SELECT pg_sequence_last_value(oid::regclass) AS value"
+            " FROM unnest($1::oid[]) WITH ORDINALITY AS s (oid, position) ORDER BY position",
+            list(self.oids),
+        )
+        return [
+            replace(known, last_value=row["value"])
+            for known, row in zip(self.known, rows, strict=True)
+        ]
 
 
 def set_values_sql(values: Iterable[SequenceValue], gap: int) -> str:

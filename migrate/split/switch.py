@@ -14,9 +14,9 @@ from migrate.split.fence import FenceState, describe_owner, fence_state, fenced_
 from migrate.split.follow_steps import lock_order
 from migrate.split.locks import Locked, LockOrder
 from migrate.split.model import StateError
-from migrate.split.names import Direction, Side, TableName
+from migrate.split.names import Direction, Side
 from migrate.split.scaffold import Switch, has_scaffold, read_switches
-from migrate.split.sequences import find_sequences
+from migrate.split.sequences import SequenceReader, find_sequences
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class SwitchContext:
     options: SwitchOptions = field(default_factory=SwitchOptions)
     order: LockOrder = field(default_factory=lambda: LockOrder([]))
     target_oids: list[int] = field(default_factory=list)
-    sequences: list[TableName] = field(default_factory=list)
+    sequences: SequenceReader = field(default_factory=lambda: SequenceReader((), ()))
     sessions: dict[str, Connection] = field(default_factory=dict)
     locked: Locked | None = None
     token: int | None = None
@@ -134,7 +134,8 @@ class SwitchContext:
         self.order = await lock_order(self.split, self.direction.source)
         self.target_oids = (await lock_order(self.split, self.direction.target)).oids
         source = await self.split.control(self.direction.source)
-        self.sequences = await find_sequences(source, self.order.oids)
+        names = await find_sequences(source, self.order.oids)
+        self.sequences = await SequenceReader.of(source, names)
 
     async def is_fenced(self) -> bool:
         """Whether the losing side has committed this switch: the point of no return."""

@@ -11,8 +11,8 @@ import asyncpg
 from migrate.split.fence import FenceState, alter_sql, fence_state, fenced_tables
 from migrate.split.locks import cancel_autovacuum, lock_tables
 from migrate.split.model import SplitError
-from migrate.split.names import Direction, literal
-from migrate.split.sequences import read_values, set_values_sql
+from migrate.split.names import Direction, Names, literal
+from migrate.split.sequences import set_values_sql
 from migrate.split.stream import TokenLateError, bump_token, wait_for_token
 from migrate.split.switch import SwitchContext
 from migrate.steps import Check, Step, done, needed
@@ -21,6 +21,10 @@ from migrate.steps import Check, Step, done, needed
 POLL_SECONDS = 0.0005
 #: Looks between two calls to autovacuum, which may stand in the way of the apply worker.
 LOOKS_PER_CANCEL = 20
+
+
+FLUSH = "SELECT pg_logical_emit_message(true, '_split', 'flush')"
+POSITION = "SELECT pg_current_wal_insert_lsn()"
 
 
 class PastReturnError(SplitError):
@@ -72,6 +76,8 @@ class Lock(UrgentStep):
     async def apply(self, context: SwitchContext) -> Mapping[str, Any]:
         split, side = context.split, context.direction.source
         await context.learn_tables()
+        target = await context.session(context.direction.target, "monitor")
+        await cancel_autovacuum(target, context.target_oids)
         locked = await lock_tables(
             await context.session(side, "fence"),
             await context.session(side, "monitor"),
@@ -161,15 +167,14 @@ class Sequences(UrgentStep):
         return context.sequences_set
 
     async def apply(self, context: SwitchContext) -> Mapping[str, Any]:
-        if context.sequences:
-            source = await context.session(context.direction.source, "monitor")
+        source = await context.session(context.direction.source, "monitor")
+        values = await context.sequences.read(source)
+        if statement := set_values_sql(values, context.split.limits.sequence_gap):
             target = await context.session(context.direction.target, "monitor")
-            values = await read_values(source, context.sequences)
-            if statement := set_values_sql(values, context.split.limits.sequence_gap):
-                await target.execute(statement)
+            await target.execute(statement)
         context.sequences_set = True
         context.mark("sequences")
-        return {"sequences": len(context.sequences)}
+        return {"sequences": len(values)}
 
     async def take_back(self, context: SwitchContext) -> None:
         context.sequences_set = False
@@ -187,9 +192,8 @@ class Flush(UrgentStep):
     async def apply(self, context: SwitchContext) -> Mapping[str, Any]:
         target = await context.session(context.direction.target, "monitor")
         # a synchronous commit flushes all WAL before it, the apply worker's asynchronous ones too
-        await target.execute("SELECT pg_logical_emit_message(true, '_split', 'flush')")
-        context.open_lsn = await target.fetchval("SELECT pg_current_wal_insert_lsn()")
-        await cancel_autovacuum(target, context.target_oids)
+        await target.execute(FLUSH)
+        context.open_lsn = await target.fetchval(POSITION)
         context.mark("flushed")
         return {"open_lsn": context.open_lsn}
 
@@ -223,6 +227,28 @@ class Fence(UrgentStep):
         return {"open_lsn": context.open_lsn}
 
 
+def is_opened_sql(names: Names) -> str:
+    """Whether the winner has recorded switch $1 as opened."""
+    return (
+        f"SELECT EXISTS (SELECT FROM {names.relation('switch')}"
+        " WHERE number = $1 AND role = 'opened')"
+    )
+
+
+async def warm_up(context: SwitchContext) -> None:
+    """Run every statement of the moment once on its own connection, so that none is planned then."""
+    split = context.split
+    source = await context.session(context.direction.source, "monitor")
+    target = await context.session(context.direction.target, "monitor")
+    value = await bump_token(source, split.names)
+    await wait_for_token(target, split.names, value, context.direction, 5.0)
+    await context.sequences.read(source)
+    await target.execute(FLUSH)
+    await target.fetchval(POSITION)
+    await target.fetchval(is_opened_sql(split.names), context.number)
+    await cancel_autovacuum(target, context.target_oids)
+
+
 class Open(UrgentStep):
     """The winner accepts writes. Its apply worker opened it, or this step does."""
 
@@ -243,10 +269,7 @@ class Open(UrgentStep):
         names, limits = context.split.names, context.split.limits
         loop = asyncio.get_running_loop()
         until = loop.time() + limits.open_seconds
-        statement = (
-            f"SELECT EXISTS (SELECT FROM {names.relation('switch')}"
-            " WHERE number = $1 AND role = 'opened')"
-        )
+        statement = is_opened_sql(names)
         looks = 0
         while not await target.fetchval(statement, context.number):
             looks += 1
