@@ -89,6 +89,10 @@ class TokenVerifier:
         self._forget_if_keys_changed()
         return self._cache.get(token) if len(token) <= MAX_TOKEN_BYTES and token.isascii() else None
 
+    def forget(self) -> None:
+        """Verify every token anew from now on."""
+        self._cache.clear()
+
     async def _decide(self, token: str) -> Principal:
         header, claims = _unverified(token)
         _check_header(header)
