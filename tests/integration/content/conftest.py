@@ -1,4 +1,4 @@
-"""The content service on real servers, over the shipped catalogue and some rows of its own."""
+"""The content service on real servers over the shipped catalogue; started once for all tests."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import httpx
 import pytest
+import pytest_asyncio
 from fastapi import FastAPI
 from pydantic import SecretStr
 
@@ -60,7 +61,7 @@ async def _fill(dsn: str) -> None:
         await connection.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_settings(redis_url: str, rabbitmq_url: str) -> Callable[..., ContentSettings]:
     def make(dsn: str, **changes: Any) -> ContentSettings:
         values: dict[str, Any] = {
@@ -95,7 +96,7 @@ async def eventually(
     return answer
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def client(
     catalogue_dsn: str, make_settings: Callable[..., ContentSettings]
 ) -> AsyncIterator[httpx.AsyncClient]:
@@ -103,7 +104,7 @@ async def client(
         yield client
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def sql(catalogue_dsn: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(catalogue_dsn)
     yield connection
