@@ -122,10 +122,10 @@ def _schema_statements(
         own = any(r.rights == "own" for r in role.rights if r.schema_name == schema)
         wanted = {"USAGE", "CREATE"} if own else {"USAGE"}
         if schema not in schemas:
-            if own:
-                statements.append(f"CREATE SCHEMA {_name(schema)} AUTHORIZATION {name};")
-                schemas[schema] = {role.name: frozenset(wanted)}
-            continue
+            if not own:
+                continue  # until its owner has made it
+            statements.append(f"CREATE SCHEMA IF NOT EXISTS {_name(schema)};")
+            schemas[schema] = {}
         have = schemas[schema].get(role.name, frozenset())
         if missing := wanted - have:
             words = ", ".join(sorted(missing))
