@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 ROUND_ROWS = 200
 #: Characters of an error's text that are kept.
 MAX_ERROR_CHARACTERS = 300
+#: SQLSTATE of the trigger that guards owners.
+NOT_THE_OWNER = "SP004"
 #: A handler for every type of a provider that has none of its own.
 ANY = "*"
 
@@ -83,13 +85,14 @@ class WebhookProcessor:
         """
         tried: list[tuple[str, str]] = []
         while len(tried) < ROUND_ROWS and not self._is_held():
-            status = await self._apply(
+            before = len(tried)
+            await self._apply(
                 lambda connection: inbox.claim_due(
                     connection, self._side, list(self._handlers), tried
                 ),
                 tried,
             )
-            if status is None:
+            if len(tried) == before:
                 break
         return len(tried)
 
@@ -126,7 +129,10 @@ class WebhookProcessor:
         except Exception as error:
             if claimed is None:
                 raise
-            status = await self._note_failure(claimed, error)
+            if getattr(error, "sqlstate", None) == NOT_THE_OWNER:
+                status = None  # the owner moved while we worked: nothing of ours has happened
+            else:
+                status = await self._note_failure(claimed, error)
         if claimed is not None and tried is not None:
             tried.append((claimed.provider, claimed.event_id))
         return status
