@@ -134,6 +134,8 @@ class PublishedKeys:
             async with asyncio.timeout(FETCH_SECONDS):
                 document = json.loads(await self._fetch(self.url))
             keys = by_kid(k for k in keys_of_set(document) if k.algorithm in self._algorithms)
+            if not keys:
+                raise PeerError("the key set holds no usable key")  # noqa: TRY301
         except Exception as error:  # somebody else's server may answer anything
             self._failed_at = self._clock()
             log.warning("key_set_not_fetched", url=self.url, reason=type(error).__name__)

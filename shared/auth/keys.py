@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 from jose import jwk
@@ -68,11 +68,15 @@ def pem_key(pem: str, algorithm: Literal["RS256", "ES256"]) -> VerificationKey:
     """The key of a PEM public key from the configuration (Clerk's networkless key)."""
     try:
         key = load_pem_public_key(pem.strip().encode())
-        if isinstance(key, RSAPublicKey) and key.key_size < MIN_RSA_BITS:
-            raise KeyMaterialError(f"an RSA key needs at least {MIN_RSA_BITS} bits")
-        return VerificationKey(algorithm, jwk.construct(pem.strip(), algorithm))
+        is_right = _is_strong_rsa(key) if algorithm == "RS256" else _is_p256(key)
+        if is_right:
+            return VerificationKey(algorithm, jwk.construct(pem.strip(), algorithm))
     except (JOSEError, ValueError, UnsupportedAlgorithm) as error:
         raise KeyMaterialError(f"a configured key is no {algorithm} public key in PEM") from error
+    raise KeyMaterialError(
+        f"a configured PEM key does not fit {algorithm}"
+        f" (RSA of at least {MIN_RSA_BITS} bits for RS256, P-256 for ES256)"
+    )
 
 
 def keys_of_set(document: Mapping[str, Any]) -> tuple[VerificationKey, ...]:
@@ -100,7 +104,7 @@ def _key_of_jwk(entry: object) -> VerificationKey | None:
         return None
     try:
         key = jwk.construct(entry, algorithm)
-        if algorithm == "RS256" and _rsa_bits(key) < MIN_RSA_BITS:
+        if algorithm == "RS256" and not _is_strong_rsa(getattr(key, "prepared_key", None)):
             return None
     except Exception:  # malformed entries of somebody else's document: any error means unusable
         return None
@@ -117,9 +121,12 @@ def _algorithm_of(entry: Mapping[str, Any]) -> Algorithm | None:
     return None
 
 
-def _rsa_bits(key: Key) -> int:
-    prepared = getattr(key, "prepared_key", None)
-    return int(getattr(prepared, "key_size", 0))
+def _is_strong_rsa(key: object) -> bool:
+    return isinstance(key, RSAPublicKey) and key.key_size >= MIN_RSA_BITS
+
+
+def _is_p256(key: object) -> bool:
+    return isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1)
 
 
 def _is_public_key(raw: bytes) -> bool:

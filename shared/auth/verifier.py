@@ -89,6 +89,11 @@ class TokenVerifier:
         self._forget_if_keys_changed()
         return self._cache.get(token) if len(token) <= MAX_TOKEN_BYTES and token.isascii() else None
 
+    @property
+    def issuer_names(self) -> tuple[str | None, ...]:
+        """The allow-list; None stands for a local issuer without a name."""
+        return tuple(self._by_name)
+
     def forget(self) -> None:
         """Verify every token anew from now on."""
         self._cache.clear()
