@@ -11,12 +11,16 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+
+from migrate.stack.local import LocalStack
+from migrate.stack.logs import tail
+from shared.manifest import load_manifest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RUN_VARIABLE = "STRANGLER_TEST_RUN"  # pid of the process that started the run, seen by its workers
@@ -90,3 +94,35 @@ async def database(postgres_url: str) -> AsyncIterator[str]:
         await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
     finally:
         await admin.close()
+
+
+@pytest.fixture(scope="module")
+def local_stack(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalStack]:
+    """A whole system of the module's own, started by the command itself, on ports of its own."""
+    directory = tmp_path_factory.mktemp("stack")
+    failed_before = request.session.testsfailed
+    _command(directory, "up")
+    try:
+        yield LocalStack(directory, load_manifest(MANIFEST), MANIFEST)
+    finally:
+        if request.session.testsfailed > failed_before:
+            for log in sorted((directory / "logs").glob("*.log")):
+                print(f"--- {log.name} ---\n{tail(log, 30)}")
+        _command(directory, "down", "--wipe", "--yes")
+
+
+MANIFEST = REPOSITORY / "migration.toml"
+
+
+def _command(directory: Path, *arguments: str) -> None:
+    """`migrate` for one stack, which ends with this test run."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("STACK_")}
+    subprocess.run(
+        [sys.executable, "-m", "migrate.cli", "--stack", str(directory), *arguments],
+        cwd=REPOSITORY,
+        env={**ours, "STACK_OWNER_PID": os.environ[RUN_VARIABLE], "STACK_PUBLIC_PORT": "0"},
+        timeout=START_SECONDS,
+        check=True,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -14,13 +15,18 @@ PROCESS_COLUMNS = ("process", "status", "pid", "exit", "for", "log")
 
 
 def stack_of(context: Context, *, quiet: bool = False) -> LocalStack:
-    """The local stack of a context; its steps are printed unless `quiet`."""
+    """The local stack of a context; its steps are printed unless `quiet`.
+
+    With STACK_OWNER_PID in the environment the stack ends when that process does: for tests.
+    """
     from migrate.report import console
 
+    owner = os.environ.get("STACK_OWNER_PID")
     return LocalStack(
         context.stack_directory,
         context.manifest,
         context.manifest_path,
+        owner_pid=int(owner) if owner else None,
         report=(lambda line: None) if quiet else lambda line: console.print(f"  {line}"),
     )
 

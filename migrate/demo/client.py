@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from random import Random
 
 from migrate.demo.http_client import Answer, KeepAliveClient, RequestFailedError
@@ -61,7 +62,9 @@ class SimulatedClient:
         data: dict[str, list[dict[str, object]]] = json.loads(answer.body)
         return data
 
-    async def run(self, words: Vocabulary, per_second: float, over: asyncio.Event) -> None:
+    async def run(
+        self, words: Vocabulary, mix: Mapping[str, int], per_second: float, over: asyncio.Event
+    ) -> None:
         """Send requests at Poisson times until `over`; latency counts from the intended time."""
         due = time.monotonic() + self._random.expovariate(per_second)
         while not over.is_set():
@@ -73,7 +76,9 @@ class SimulatedClient:
                     pass
                 else:
                     return
-            call = make_call(draw_route(self._random), words, self._random, self._refresh_token)
+            call = make_call(
+                draw_route(mix, self._random), words, self._random, self._refresh_token
+            )
             await self._send(call, due)
             due += self._random.expovariate(per_second)
 

@@ -1,4 +1,6 @@
-"""The load as a process of its own: `python -m migrate.demo.load URL RATE CLIENTS SEED`.
+"""The load as a process of its own: `python -m migrate.demo.load URL RATE CLIENTS SEED [PREFIX]`.
+
+With a PREFIX such as `content.` only routes whose name begins with it are asked for.
 
 It writes one JSON line per event (`measurements.Line`) and ends when its standard input is closed.
 """
@@ -18,7 +20,7 @@ from migrate.demo.client import SignUpError, SimulatedClient
 from migrate.demo.http_client import RequestFailedError
 from migrate.demo.measurements import Line
 from migrate.demo.tally import Tally
-from migrate.demo.workload import Vocabulary
+from migrate.demo.workload import Vocabulary, mix_of
 
 SAMPLE_SECONDS = 0.25
 SIGN_UPS_AT_ONCE = 4
@@ -26,7 +28,7 @@ SIGN_UPS_AT_ONCE = 4
 LAST_ANSWERS_SECONDS = 20.0
 
 
-async def run(url: str, rate: float, count: int, seed: int) -> None:
+async def run(url: str, rate: float, count: int, seed: int, prefix: str) -> None:
     """Sign up, ask for the vocabulary, send `rate` requests a second in sum until stdin is closed."""
     parts = urlsplit(url)
     host, port = parts.hostname or "127.0.0.1", parts.port or 80
@@ -42,7 +44,10 @@ async def run(url: str, rate: float, count: int, seed: int) -> None:
     await asyncio.get_running_loop().connect_read_pipe(lambda: _UntilClosed(over), sys.stdin)
     tally = _restart(clients)
     reporter = asyncio.create_task(_report(tally))
-    tasks = [asyncio.create_task(client.run(words, rate / count, over)) for client in clients]
+    tasks = [
+        asyncio.create_task(client.run(words, mix_of(prefix), rate / count, over))
+        for client in clients
+    ]
     try:
         await _until_over(tasks, over)
     finally:
@@ -118,11 +123,12 @@ class _UntilClosed(asyncio.Protocol):
 
 
 def main(arguments: list[str]) -> int:
-    url, rate, clients, seed = arguments
+    url, rate, clients, seed = arguments[:4]
+    prefix = arguments[4] if len(arguments) > 4 else ""
     started = time.monotonic()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run(url, float(rate), int(clients), int(seed)))
+            runner.run(run(url, float(rate), int(clients), int(seed), prefix))
     except (SignUpError, RequestFailedError) as error:
         print(
             f"the load could not start after {time.monotonic() - started:.1f} s: {error}",

@@ -14,6 +14,7 @@ from migrate.stack.layout import REPOSITORY
 READY_SECONDS = 60.0
 RESULT_SECONDS = 40.0
 LINE_BYTES = 1 << 20
+POLL_SECONDS = 0.02
 
 
 class LoadProcess:
@@ -40,6 +41,15 @@ class LoadProcess:
         """Raise StackError when the load has ended by itself."""
         if self._reader.done():
             raise StackError("the load ended by itself; see the messages above")
+
+    async def next_sample(self) -> Sample:
+        """The next running totals; raises StackError when there will be none."""
+        seen = len(self.samples)
+        async with asyncio.timeout(RESULT_SECONDS):
+            while len(self.samples) == seen:
+                self.check()
+                await asyncio.sleep(POLL_SECONDS)
+        return self.latest
 
     async def finish(self) -> LoadResult:
         """End the load, wait for the last answers and return the totals."""
@@ -83,9 +93,12 @@ _NOTHING = Sample(at=0.0, sent=0, answered=0, failed=0, in_flight=0)
 
 @asynccontextmanager
 async def running_load(
-    url: str, *, rate: float, clients: int, seed: int = 1
+    url: str, *, rate: float, clients: int, seed: int = 1, prefix: str = ""
 ) -> AsyncIterator[LoadProcess]:
-    """A load of `rate` requests a second in sum, by `clients` clients; gone when the block ends."""
+    """A load of `rate` requests a second in sum, by `clients` clients; gone when the block ends.
+
+    `prefix` restricts it to routes whose name begins so, e.g. `content.`.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -94,6 +107,7 @@ async def running_load(
         str(rate),
         str(clients),
         str(seed),
+        prefix,
         cwd=REPOSITORY,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

@@ -58,9 +58,14 @@ def make_call(route: str, words: Vocabulary, random: Random, refresh_token: str)
     return Call(route, "GET", _AUTH[route], needs_token=True)
 
 
-def draw_route(random: Random) -> str:
-    """A route by the shares of MIX."""
-    return random.choices(list(MIX), weights=list(MIX.values()))[0]
+def mix_of(prefix: str) -> dict[str, int]:
+    """The part of MIX whose routes begin with `prefix`."""
+    return {route: share for route, share in MIX.items() if route.startswith(prefix)}
+
+
+def draw_route(mix: Mapping[str, int], random: Random) -> str:
+    """A route by the shares of a mix."""
+    return random.choices(list(mix), weights=list(mix.values()))[0]
 
 
 def query_text(words: Vocabulary, random: Random) -> str:

@@ -37,6 +37,9 @@ INSTALL_SECONDS = 900.0
 # The drain of a web process is bounded by the contract (streams may run 50 s after SIGTERM).
 STOP_SECONDS = 20.0
 
+# What people expect of a development server; another one is taken when it is busy.
+DEFAULT_PUBLIC_PORT = 8080
+
 Report = Callable[[str], None]
 
 
@@ -159,13 +162,24 @@ class LocalStack:
         wanted = {process.name: 1 for process in self.app_processes if process.listens}
         old = self.state
         ports = assign_ports(
-            old.ports, {**wanted, "router-admin": self._manifest.router.workers}, running
+            self._preferred_ports() | old.ports,
+            {**wanted, "router-admin": self._manifest.router.workers},
+            running,
         )
         sources: dict[ServerKind, ServerSource] = {
             kind: "url" if kind in self._given else "private" for kind in SERVER_KINDS
         }
         write_state(self.layout.state, old.model_copy(update={"ports": ports, "servers": sources}))
         return self._facts_of(ports)
+
+    def _preferred_ports(self) -> dict[str, int]:
+        """STACK_PUBLIC_PORT chooses the public port of a new stack; 0 lets any free one be taken."""
+        chosen = self._operator.get("STACK_PUBLIC_PORT") or str(DEFAULT_PUBLIC_PORT)
+        if not chosen.isdigit() or int(chosen) > 65535:
+            raise StackError(
+                f"STACK_PUBLIC_PORT is {chosen!r}, which is no port", hint="unset STACK_PUBLIC_PORT"
+            )
+        return {"router": int(chosen)}
 
     def _facts_of(self, ports: dict[str, int]) -> StackFacts:
         urls = {kind: self._given.get(kind) or self.servers.url(kind) for kind in SERVER_KINDS}
@@ -203,8 +217,18 @@ class LocalStack:
     async def start(self, name: str, facts: StackFacts | None = None) -> None:
         """Start one process of ours and wait until it is ready; a running one is only waited for."""
         known = facts or self.facts
-        process = next(p for p in self.app_processes if p.name == name)
         started = time.monotonic()
+        process = await self.launch(name, known)
+        if process.listens:
+            ports = known.admin_ports if process.kind == "router" else [known.ports[name]]
+            for port in ports:
+                await self._wait_until_ready(name, port)
+            self._report(f"{name} is ready after {time.monotonic() - started:.1f} s")
+
+    async def launch(self, name: str, facts: StackFacts | None = None) -> AppProcess:
+        """Start one process of ours without waiting for it."""
+        known = facts or self.facts
+        process = next(p for p in self.app_processes if p.name == name)
         env_file = self.layout.env_file(name)
         write_env_file(env_file, app_environment(process, known))
         self.layout.data(process.domain).mkdir(parents=True, exist_ok=True)
@@ -220,11 +244,7 @@ class LocalStack:
                 stop_seconds=STOP_SECONDS,
             )
         )
-        if process.listens:
-            ports = known.admin_ports if process.kind == "router" else [known.ports[name]]
-            for port in ports:
-                await self._wait_until_ready(name, port)
-            self._report(f"{name} is ready after {time.monotonic() - started:.1f} s")
+        return process
 
     async def _wait_until_ready(self, name: str, port: int) -> None:
         deadline = time.monotonic() + READY_SECONDS

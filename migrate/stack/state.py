@@ -15,9 +15,6 @@ from migrate.stack.programs import ServerKind
 
 ServerSource = Literal["private", "url", "container"]
 
-#: What people expect of a development server; another one is taken when it is busy.
-PREFERRED_PUBLIC_PORT = 8080
-
 
 class StackState(BaseModel):
     """Facts of one stack; no secret is among them. `ports` is by process; the router's workers have admin
@@ -54,7 +51,7 @@ def assign_ports(
     ports: dict[str, int] = {}
     taken = set(known.values())
     for name, count in wanted.items():
-        first = known.get(name, PREFERRED_PUBLIC_PORT if name == "router" else 0)
+        first = known.get(name, 0)
         row = range(first, first + count)
         is_ours = name.removesuffix("-admin") in running
         if not first or not (is_ours or all(is_free(port) for port in row)):

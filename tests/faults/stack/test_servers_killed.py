@@ -1,0 +1,137 @@
+"""kill -9 of PostgreSQL, Redis and RabbitMQ under load: content is served on, and all recovers without a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from migrate.demo.load_process import LoadProcess, running_load
+from migrate.stack.local import LocalStack
+from migrate.stack.probe import ProbeAnswer, get
+from migrate.stack.programs import ServerKind
+from shared.control.barrier import wait_until_applied
+from shared.control.model import FlagChange
+from shared.control.store import ControlStore
+
+HOST = "127.0.0.1"
+RECOVERY_SECONDS = 30.0
+
+pytestmark = pytest.mark.timeout(300)
+
+
+async def set_content(stack: LocalStack, percent: float) -> int:
+    """Set the flags of content; returns how many routers have applied it."""
+    store = await ControlStore.connect(stack.facts.shared_url)
+    try:
+        state = await store.state()
+        routes = [name for name, flag in state.flags.items() if flag.service == "content"]
+        change = await store.set_flags(
+            dict.fromkeys(routes, FlagChange(percent=percent)), actor="test", reason="fault"
+        )
+        applied = await wait_until_applied(
+            store, change, timeout_seconds=RECOVERY_SECONDS, kind="router"
+        )
+        return len(applied.applied)
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def content_load(stack: LocalStack) -> AsyncIterator[LoadProcess]:
+    """Content requests only, by clients of both sides."""
+    url = stack.facts.public_url
+    async with running_load(url, rate=150.0, clients=40, prefix="content.") as load:
+        await load.wait_until_ready()
+        yield load
+
+
+async def answers(load: LoadProcess, more: int) -> None:
+    """Wait until the load has got so many more answers."""
+    wanted = load.latest.answered + more
+    while (await load.next_sample()).answered < wanted:
+        continue
+
+
+@asynccontextmanager
+async def one_server_killed(stack: LocalStack, kind: ServerKind) -> AsyncIterator[None]:
+    await stack.servers.kill(kind)
+    try:
+        yield
+    finally:
+        await stack.servers.start(kind)
+
+
+async def sign_up_works(stack: LocalStack) -> None:
+    """Retry until an account can be made: the apps find their servers again by themselves."""
+    async with httpx.AsyncClient(base_url=stack.facts.public_url) as client:
+        async with asyncio.timeout(RECOVERY_SECONDS):
+            while True:
+                email = f"fault-{uuid.uuid4().hex[:8]}@example.com"
+                made = await client.post("/api/auth/create-account", json={"email": email})
+                if made.status_code == 201:
+                    break
+                await asyncio.sleep(0.2)
+        body = {"email": email, "code": "000000"}
+        assert (await client.post("/api/auth/verify-otp", json=body)).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["postgres", "redis", "rabbitmq"])
+async def test_content_is_served_while_a_server_is_dead_and_all_recovers_without_a_restart(
+    local_stack: LocalStack, kind: ServerKind
+) -> None:
+    assert await set_content(local_stack, 50.0) == local_stack.facts.router_workers
+    pids = {s.name: s.pid for s in await local_stack.processes() if s.name not in (kind, "epmd")}
+    async with content_load(local_stack) as load:
+        await answers(load, 150)
+        async with one_server_killed(local_stack, kind):
+            await answers(load, 450)
+        await answers(load, 150)
+        result = await load.finish()
+    assert result.failures == ()
+    assert (result.failed, result.differing) == (0, 0)
+    await sign_up_works(local_stack)
+    assert await set_content(local_stack, 0.0) == local_stack.facts.router_workers
+    after = {s.name: s.pid for s in await local_stack.processes() if s.is_running}
+    assert {name: after.get(name) for name in pids} == pids
+
+
+async def test_a_router_without_postgresql_serves_from_its_snapshot_else_says_503(
+    local_stack: LocalStack,
+) -> None:
+    facts = local_stack.facts
+    await set_content(local_stack, 100.0)
+    await local_stack.supervisor.stop("router")
+    async with one_server_killed(local_stack, "postgres"):
+        await local_stack.start("router")
+        served = await get(HOST, facts.ports["router"], "/api/search?q=matrix")
+        assert served.status == 200
+        assert json.loads(served.body)["query"] == "matrix"
+
+        await local_stack.supervisor.stop("router")
+        await asyncio.to_thread(shutil.rmtree, local_stack.layout.data("router"))
+        await local_stack.launch("router")
+        refused = await first_answer(facts.ports["router"], "/api/search?q=matrix")
+        assert refused.status == 503
+        assert json.loads(refused.body)["error"]["code"] == "UNAVAILABLE"
+        ready = await get(HOST, facts.admin_ports[0], "/readyz")
+        assert ready.status == 503
+    async with asyncio.timeout(RECOVERY_SECONDS):
+        while (await get(HOST, facts.ports["router"], "/api/search?q=matrix")).status != 200:
+            await asyncio.sleep(0.1)
+
+
+async def first_answer(port: int, path: str) -> ProbeAnswer:
+    """The first answer of a process that is just starting."""
+    async with asyncio.timeout(RECOVERY_SECONDS):
+        while True:
+            answer = await get(HOST, port, path, timeout_seconds=10.0)
+            if answer.status:
+                return answer
+            await asyncio.sleep(0.05)
