@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from enum import Enum
@@ -12,6 +11,7 @@ from uuid import UUID, uuid4
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer
 
 from shared.events.errors import UnreadableEventError
+from shared.observability.context import current_request_id, current_traceparent
 
 #: Dotted lower-case words, as in `subscription.upgraded` and `chat.image_received`.
 EventType = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$", max_length=120)]
@@ -60,8 +60,8 @@ def new_event(
 ) -> Event:
     """An event that happens now; `source` is the domain, `subject` the user's id.
 
-    UUIDs, aware datetimes and enums in `data` become their JSON forms. Raises TypeError for data
-    that has none.
+    UUIDs, aware datetimes and enums in `data` become their JSON forms; the request and trace are
+    those of the current task unless given. Raises TypeError for data that has no JSON form.
     """
     return Event(
         id=uuid4(),
@@ -70,8 +70,8 @@ def new_event(
         source=f"/{source}",
         time=datetime.now(UTC),
         subject=None if subject is None else str(subject),
-        requestid=requestid,
-        traceparent=traceparent,
+        requestid=requestid or current_request_id(),
+        traceparent=traceparent or current_traceparent(),
         data={str(key): plain(value) for key, value in data.items()},
     )
 
@@ -115,7 +115,3 @@ def plain(value: Any) -> Any:
         return [plain(entry) for entry in value]
     raise TypeError(f"{type(value).__name__} has no JSON form in an event")
 
-
-def data_size(event: Event) -> int:
-    """Bytes of the data alone, as JSON."""
-    return len(json.dumps(event.data, ensure_ascii=False).encode())
