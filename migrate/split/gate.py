@@ -18,7 +18,7 @@ from migrate.split.publication import find_subscription
 from migrate.split.slots import find_slot
 from migrate.split.stream import TokenLateError, token_round_trip
 from migrate.split.switch import SwitchContext, read_ownership
-from migrate.split.switch_steps import FLUSH, warm_up
+from migrate.split.switch_steps import flush, warm_up
 from migrate.steps import Check, Progress, Step, done, needed
 from shared.control.errors import BarrierTimeoutError
 
@@ -233,7 +233,7 @@ async def rehearse_pause(context: SwitchContext) -> Prediction:
     for _ in range(PROBES):
         trips.append(await token_round_trip(split, direction))
         started = time.monotonic()
-        await target.execute(FLUSH)
+        await flush(target)
         flushes.append((time.monotonic() - started) * 1000.0)
         locked = await lock_tables(
             locker,

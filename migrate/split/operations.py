@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from migrate.split.canary import Canary
 from migrate.split.context import SplitContext
 from migrate.split.names import Direction
 from migrate.split.split_plan import split_plan
@@ -54,6 +55,9 @@ async def run_switch(
         again = f"migrate {COMMANDS[direction]} {context.spec.service}"
         runner = Runner(plan, journal, row.id, again=again, observer=context.observer)
         try:
+            if not await switch.is_fenced():
+                switch.canary = Canary(context, direction.source, switch.number)
+                await switch.canary.start()
             outcome = await runner.run(switch)
         finally:
             await switch.close()

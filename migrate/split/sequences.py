@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from migrate.split.connection import Connection
-from migrate.split.names import TableName, literal
+from migrate.split.names import TableName
 
 #: Sequences that a column of these tables owns (serial, identity) or draws its default from.
 SEQUENCES = """
@@ -104,11 +104,9 @@ class SequenceReader:
         ]
 
 
-def set_values_sql(values: Iterable[SequenceValue], gap: int) -> str:
-    """One statement that sets them all on the new owner; empty when there is nothing to set."""
-    calls = [
-        f"setval({literal(value.name.sql)}::regclass, {number})"
-        for value in values
-        if (number := value.advanced(gap)) is not None
+def targets(values: Iterable[SequenceValue], gap: int) -> tuple[list[str], list[int]]:
+    """Quoted names and the values to set on the new owner; sequences never used are left out."""
+    found = [
+        (value.name.sql, number) for value in values if (number := value.advanced(gap)) is not None
     ]
-    return f"SELECT {', '.join(calls)}" if calls else ""
+    return [name for name, _ in found], [number for _, number in found]

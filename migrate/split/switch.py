@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from migrate.split.connection import CONNECTION_LOST, Connection, close
 from migrate.split.context import SplitContext
@@ -16,7 +17,10 @@ from migrate.split.locks import Locked, LockOrder
 from migrate.split.model import StateError
 from migrate.split.names import Direction, Side
 from migrate.split.scaffold import Switch, has_scaffold, read_switches
-from migrate.split.sequences import SequenceReader, find_sequences
+from migrate.split.sequences import SequenceReader, SequenceValue, find_sequences
+
+if TYPE_CHECKING:
+    from migrate.split.canary import Canary
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +97,13 @@ class SwitchContext:
     locked: Locked | None = None
     token: int | None = None
     is_applied: bool = False
-    sequences_set: bool = False
+    preparing: asyncio.Task[list[SequenceValue]] | None = None
     open_lsn: int | None = None
     failed_attempts: int = 0
     stalls_ms: list[float] = field(default_factory=list)  # waits of writers by attempts given up
     marks: dict[str, float] = field(default_factory=dict)  # step -> monotonic seconds
     prediction_ms: float | None = None
+    canary: Canary | None = None
 
     @classmethod
     async def begin(
@@ -195,6 +200,11 @@ class SwitchContext:
 
     async def let_go(self) -> None:
         """End the fence transaction if one is open: writers go on."""
+        if self.preparing is not None:
+            self.preparing.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await self.preparing
+            self.preparing = None
         locker = self.sessions.pop(f"{self.direction.source}/fence", None)
         if locker is not None and not locker.is_closed():
             with contextlib.suppress(*CONNECTION_LOST, TimeoutError):
@@ -205,11 +215,14 @@ class SwitchContext:
         self.locked = None
         self.token = None
         self.is_applied = False
-        self.sequences_set = False
         self.open_lsn = None
 
     async def close(self) -> None:
-        """Close every session of the switch."""
+        """Stop the canary and close every session of the switch."""
+        if self.canary is not None:
+            await self.canary.stop()
+        if self.preparing is not None and not self.preparing.done():
+            self.preparing.cancel()
         for connection in self.sessions.values():
             await close(connection)
         self.sessions.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from migrate.split.canary import Proof
 from migrate.split.gate import Gate
 from migrate.split.names import Direction
 from migrate.split.switch import SwitchContext
@@ -17,7 +18,7 @@ from migrate.split.switch_after import (
     SkipEcho,
     StopFollowing,
 )
-from migrate.split.switch_steps import Applied, Fence, Flush, Lock, Open, Sequences, Token
+from migrate.split.switch_steps import Applied, Fence, Flush, Lock, Open, Token
 from migrate.steps import Plan
 
 #: What an operator types for a switch in each direction.
@@ -35,7 +36,6 @@ def switch_plan(direction: Direction) -> Plan[SwitchContext]:
             Lock(),
             Token(),
             Applied(),
-            Sequences(),
             Flush(),
             Fence(),
             Open(),
@@ -46,6 +46,7 @@ def switch_plan(direction: Direction) -> Plan[SwitchContext]:
             SkipEcho(),
             FollowBack(),
             Armed(),
+            Proof(),
             ForgetSlot(),
         ),
         on_failure="undo",

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import asyncpg
 
+from migrate.split.connection import Connection
 from migrate.split.fence import FenceState, alter_sql, fence_state, fenced_tables
 from migrate.split.locks import cancel_autovacuum, lock_tables
 from migrate.split.model import SplitError
 from migrate.split.names import Direction, Names, literal
-from migrate.split.sequences import set_values_sql
+from migrate.split.sequences import SequenceValue, targets
 from migrate.split.stream import TokenLateError, bump_token, wait_for_token
 from migrate.split.switch import SwitchContext
 from migrate.steps import Check, Step, done, needed
@@ -23,8 +25,12 @@ POLL_SECONDS = 0.0005
 LOOKS_PER_CANCEL = 20
 
 
-FLUSH = "SELECT pg_logical_emit_message(true, '_split', 'flush')"
-POSITION = "SELECT pg_current_wal_insert_lsn()"
+#: Sets sequences ($1 names, $2 values), then marks a position in the WAL, which is the last column;
+#: the commit of the statement makes everything before it durable. One statement, planned beforehand.
+FLUSH = """
+SELECT (SELECT count(setval(s.name::regclass, s.value)) FROM unnest($1::text[], $2::bigint[]) s (name, value)),
+  pg_logical_emit_message(true, '_split', 'flush') AS position
+"""
 
 
 class PastReturnError(SplitError):
@@ -89,10 +95,20 @@ class Lock(UrgentStep):
         context.failed_attempts += locked.failed_attempts
         context.marks["requested"] = locked.requested_at
         context.marks["locked"] = locked.granted_at
+        context.preparing = asyncio.create_task(prepare_fence(context))
         return {"failed_attempts": context.failed_attempts}
 
     async def take_back(self, context: SwitchContext) -> None:
         await context.let_go()
+
+
+async def prepare_fence(context: SwitchContext) -> list[SequenceValue]:
+    """While the token travels: enable the fence, not committed yet, and read the sequences."""
+    locker = await context.session(context.direction.source, "fence")
+    await locker.execute(alter_sql(context.split.names, fenced_tables(context.split), "ENABLE"))
+    values = await context.sequences.read(locker)
+    context.mark("prepared")
+    return values
 
 
 class Token(UrgentStep):
@@ -157,45 +173,40 @@ class Applied(UrgentStep):
         context.is_applied = False
 
 
-class Sequences(UrgentStep):
-    """The winner's sequences stand beyond the loser's. A gap left by an undone switch is harmless."""
-
-    name = "sequences"
-    title = "set the sequences of the new owner"
-
-    def is_there(self, context: SwitchContext) -> bool:
-        return context.sequences_set
-
-    async def apply(self, context: SwitchContext) -> Mapping[str, Any]:
-        source = await context.session(context.direction.source, "monitor")
-        values = await context.sequences.read(source)
-        if statement := set_values_sql(values, context.split.limits.sequence_gap):
-            target = await context.session(context.direction.target, "monitor")
-            await target.execute(statement)
-        context.sequences_set = True
-        context.mark("sequences")
-        return {"sequences": len(values)}
-
-    async def take_back(self, context: SwitchContext) -> None:
-        context.sequences_set = False
+async def flush(
+    connection: Connection, names: Sequence[str] = (), numbers: Sequence[int] = ()
+) -> int:
+    """Set sequences and flush; returns a position behind everything that was there before."""
+    row = await connection.fetchrow(FLUSH, list(names), list(numbers))
+    if row is None:
+        raise SplitError("the flush of the new owner gave no position; run the command again")
+    return int(row["position"])
 
 
 class Flush(UrgentStep):
-    """What was applied is on the winner's disk: visible is not durable."""
+    """The winner's sequences stand beyond the loser's, and all that was applied is on its disk.
+
+    Visible is not durable: the apply worker commits asynchronously, and a winner that crashed after
+    the fence would have lost what it had shown. A gap in sequences left by an undone switch is
+    harmless.
+    """
 
     name = "flush"
-    title = "flush what was applied to the new owner's disk"
+    title = "set the sequences of the new owner and flush what was applied to its disk"
 
     def is_there(self, context: SwitchContext) -> bool:
         return context.open_lsn is not None
 
     async def apply(self, context: SwitchContext) -> Mapping[str, Any]:
+        """One statement: its commit flushes all WAL before it, and its message marks the position."""
+        if context.preparing is None:
+            raise SplitError("the fence was not prepared; run the command again")
+        values = await context.preparing
         target = await context.session(context.direction.target, "monitor")
-        # a synchronous commit flushes all WAL before it, the apply worker's asynchronous ones too
-        await target.execute(FLUSH)
-        context.open_lsn = await target.fetchval(POSITION)
+        names, numbers = targets(values, context.split.limits.sequence_gap)
+        context.open_lsn = await flush(target, names, numbers)
         context.mark("flushed")
-        return {"open_lsn": context.open_lsn}
+        return {"open_lsn": context.open_lsn, "sequences": len(values)}
 
     async def take_back(self, context: SwitchContext) -> None:
         context.open_lsn = None
@@ -216,8 +227,7 @@ class Fence(UrgentStep):
         locker = await context.session(context.direction.source, "fence")
         names = context.split.names
         await locker.execute(
-            alter_sql(names, fenced_tables(context.split), "ENABLE")
-            + f" INSERT INTO {names.relation('switch')} (number, role, direction, open_lsn)"
+            f"INSERT INTO {names.relation('switch')} (number, role, direction, open_lsn)"
             f" VALUES ({context.number}, 'fenced', {literal(context.direction)},"
             f" '0/0'::pg_lsn + {context.open_lsn}::numeric);"
             f" UPDATE {names.token.sql} SET n = n + 1, number = {context.number},"
@@ -242,9 +252,8 @@ async def warm_up(context: SwitchContext) -> None:
     target = await context.session(context.direction.target, "monitor")
     value = await bump_token(source, split.names)
     await wait_for_token(target, split.names, value, context.direction, 5.0)
-    await context.sequences.read(source)
-    await target.execute(FLUSH)
-    await target.fetchval(POSITION)
+    await context.sequences.read(await context.session(context.direction.source, "fence"))
+    await flush(target)
     await target.fetchval(is_opened_sql(split.names), context.number)
     await cancel_autovacuum(target, context.target_oids)
 
@@ -261,7 +270,10 @@ class Open(UrgentStep):
             return needed()
         own = await context.split.control(context.direction.target)
         state = await fence_state(own, context.split.names, fenced_tables(context.split))
-        return done() if state is FenceState.OPEN else needed(f"the fence is {state}")
+        if state is not FenceState.OPEN:
+            return needed(f"the fence is {state}")
+        context.marks.setdefault("opened", time.monotonic())
+        return done("the apply worker has opened it")
 
     async def apply(self, context: SwitchContext) -> Mapping[str, Any]:
         await context.learn_tables()
@@ -275,12 +287,13 @@ class Open(UrgentStep):
             looks += 1
             if loop.time() > until:
                 await self._by_hand(context)
+                looks = -1
                 break
             if looks % LOOKS_PER_CANCEL == 0:
                 await cancel_autovacuum(target, context.target_oids)
             await asyncio.sleep(POLL_SECONDS)
         context.mark("opened")
-        return context.report()
+        return {"by_hand": looks < 0}
 
     async def _by_hand(self, context: SwitchContext) -> None:
         """The apply worker did not come: the loser has committed, so opening is right anyway."""
