@@ -36,8 +36,8 @@ class Step(ABC, Generic[ContextT]):
     interrupted anywhere: running it again finishes. `apply` returns what the journal must remember.
     """
 
-    name: ClassVar[str]  # a word of the journal, unique in its plan
-    title: ClassVar[str]  # what an operator reads
+    name: str  # a word of the journal, unique in its plan
+    title: str  # what an operator reads
     deadline_seconds: float = 30.0
     #: True while somebody waits for the operation: the journal's rows of an urgent step are
     #: written after the next step that is not urgent. Its effect must be readable without them.
