@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
@@ -58,10 +59,12 @@ def _no_nul(value: str) -> str:
     return value
 
 
-def _rfc3339(value: object) -> object:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        raise ValueError("must be a timestamp like 2025-01-31T12:00:00Z")  # noqa: TRY004
-    return value
+def _rfc3339_text(value: object) -> object:
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value.strip()):
+        raise ValueError("must be a timestamp with an offset, like 2025-01-31T12:00:00Z")
+    return value.strip()
 
 
 #: A UUID; written lower case with hyphens, read only with hyphens.
@@ -69,7 +72,7 @@ Id = Annotated[UUID, BeforeValidator(_hyphenated)]
 #: A moment; written as timestamp_text, read with any RFC 3339 offset.
 Timestamp = Annotated[
     datetime,
-    BeforeValidator(_rfc3339),
+    BeforeValidator(_rfc3339_text),
     AfterValidator(_aware),
     PlainSerializer(timestamp_text, return_type=str),
 ]
@@ -77,6 +80,19 @@ Timestamp = Annotated[
 Day = date
 #: An integer; may arrive as a decimal string.
 Integer = Annotated[int, BeforeValidator(_whole)]
+
+
+def check_json(value: object) -> None:
+    """ValueError if free JSON holds what PostgreSQL cannot store: the character NUL."""
+    if isinstance(value, str):
+        _no_nul(value)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            check_json(name)
+            check_json(item)
+    elif isinstance(value, list):
+        for item in value:
+            check_json(item)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +118,38 @@ class Text(GroupedMetadata):
         yield AfterValidator(_no_nul)
 
 
+@dataclass(frozen=True, slots=True)
+class Items(GroupedMetadata):
+    """How many items a list may have; a list with a bad item is only told about the item.
+
+    >>> ids: Annotated[tuple[Id, ...], Items(1, 100)]
+    """
+
+    min_length: int = 0
+    max_length: int | None = None
+
+    def __iter__(self) -> Iterator[object]:
+        yield AfterValidator(self._count)
+
+    def _count(self, value: Sized) -> Sized:
+        if len(value) < self.min_length:
+            raise ValueError(f"needs at least {self.min_length} item(s)")
+        if self.max_length is not None and len(value) > self.max_length:
+            raise ValueError(f"may have at most {self.max_length} item(s)")
+        return value
+
+
 class WireModel(BaseModel):
     """A JSON object of an answer: frozen, every field always present."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        ser_json_inf_nan="null",
+        validate_by_name=True,
+        validate_by_alias=True,
+        protected_namespaces=(),
+    )
 
 
 class RequestModel(BaseModel):
