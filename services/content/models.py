@@ -60,7 +60,7 @@ class PublishedCharacter:
     universe: str
     description: str
     image_url: str | None
-    creator_id: UUID | None
+    creator_id: UUID
 
 
 def title_of(row: Row) -> Title:
