@@ -357,6 +357,9 @@ class ClientConnection(asyncio.Protocol):
         if self._transport.can_write_eof():
             self._transport.write_eof()
 
+    def close_within(self, seconds: float) -> None:
+        self.deadline = self._loop.time() + seconds
+
     def exchange_done(self, keep: bool) -> None:
         """The answer is written; go on with the next request, or close when the peer has read it."""
         self.exchange = None

@@ -7,14 +7,19 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from router.attempts import Attempts
 from router.client_connection import ClientConnection, ClientLimits
-from router.dispatch import Dispatcher
+from router.dispatch import Dispatcher, DispatchParts
+from router.edge.gate import EdgeGate
+from router.exchange import Exchange
+from router.hold import HoldRoom
 from router.metrics import Metrics
 from router.replies import Replies
 from router.routing import Routing
 from router.sweeper import Sweeper
 from router.trust import TrustedProxies
 from router.upstreams import Upstream, UpstreamSettings
+from shared.control.model import ControlState
 from shared.routing.routes import RouteTable
 
 #: Connections that the kernel keeps for a busy worker.
@@ -22,6 +27,9 @@ BACKLOG = 2048
 #: An idle client connection is closed this long after the drain began, so that a request that is
 #: just on its way still finds somebody, in seconds.
 IDLE_GRACE_SECONDS = 2.0
+#: At a drain, open sockets are asked to come again spread over this time, in seconds: their clients must
+#: not all meet the new router at once.
+RECONNECT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +45,8 @@ class PlaneSettings:
     allowed_origins: tuple[str, ...] = ()
     override_secrets: tuple[str, ...] = ()
     version: str = "dev"
-    is_connected: Callable[[], bool] = lambda: True
+    checks: Callable[[], dict[str, bool]] = dict
+    edge: EdgeGate = field(default_factory=lambda: EdgeGate(None, None, {}))
 
 
 class DataPlane:
@@ -64,23 +73,34 @@ class DataPlane:
             max_body_bytes=settings.max_body_bytes,
             metrics=self.metrics,
         )
+        active: set[Exchange] = set()
+        self.attempts = Attempts(self._loop, self.upstreams, self.routing, self.metrics, active)
         self.dispatcher = Dispatcher(
             self._loop,
-            self.routing,
-            self.upstreams,
-            metrics=self.metrics,
-            replies=Replies(settings.allowed_origins),
-            trusted=TrustedProxies(settings.trusted_proxies),
-            limits=settings.limits,
-            secrets=settings.override_secrets,
-            version=settings.version,
-            is_connected=settings.is_connected,
+            DispatchParts(
+                routing=self.routing,
+                attempts=self.attempts,
+                metrics=self.metrics,
+                replies=Replies(settings.allowed_origins),
+                trusted=TrustedProxies(settings.trusted_proxies),
+                limits=settings.limits,
+                edge=settings.edge,
+                active=active,
+                override_secrets=settings.override_secrets,
+                version=settings.version,
+                checks=settings.checks,
+            ),
         )
+        self.hold_room = HoldRoom(
+            self._loop, self.sweeper, self.dispatcher.go_on, self.dispatcher.begin_stream
+        )
+        self.dispatcher.hold_room = self.hold_room
         self._describe_gauges()
 
     async def prepare(self) -> None:
         """Resolve the upstreams; requests may come once there is a control state."""
         self.sweeper.start()
+        self.hold_room.start()
         await asyncio.gather(*(upstream.start() for upstream in self.upstreams.values()))
 
     async def listen(self, listener: socket.socket) -> None:
@@ -97,6 +117,8 @@ class DataPlane:
         dispatcher.is_draining = True
         if self._server is not None:
             self._server.close()
+        for exchange in tuple(dispatcher.active):
+            dispatcher.ask_to_reconnect(exchange, min(RECONNECT_SECONDS, seconds / 4))
         started = self._loop.time()
         while (passed := self._loop.time() - started) < seconds:
             if passed > min(IDLE_GRACE_SECONDS, seconds / 2):
@@ -118,11 +140,25 @@ class DataPlane:
             client.reset()
         for upstream in self.upstreams.values():
             await upstream.stop()
+        self.hold_room.stop()
         self.sweeper.stop()
 
     def counts(self) -> Mapping[str, object]:
         """What the control store shows of this instance."""
-        return {"in_flight": len(self.dispatcher.active), "held": 0}
+        return {
+            "in_flight": len(self.dispatcher.active),
+            "held": len(self.hold_room),
+            "held_by_route": self.hold_room.per_route(),
+            "in_flight_by_route": {
+                f"{row.route}/{row.side}": row.in_flight
+                for row in self.metrics.sides
+                if row.in_flight
+            },
+        }
+
+    def apply(self, state: ControlState) -> None:
+        """Obey a control state."""
+        self.dispatcher.apply(state)
 
     def _describe_gauges(self) -> None:
         gauges = self.metrics.gauges
@@ -130,3 +166,4 @@ class DataPlane:
         gauges["router_upstream_connections"] = lambda: sum(
             upstream.open_connections for upstream in self.upstreams.values()
         )
+        gauges["router_held"] = lambda: len(self.hold_room)

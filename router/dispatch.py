@@ -1,4 +1,4 @@
-"""Decides each request: route, mode, body bound, side, app; hears of failures and of the end.
+"""Takes each request through its stations: route, mode, policy, hold, side, app; hears of the end.
 
 The one place where the data plane meets the control state; it does no I/O of its own.
 """
@@ -6,70 +6,77 @@ The one place where the data plane meets the control state; it does no I/O of it
 from __future__ import annotations
 
 import asyncio
-import json
+import random
 import time
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
+from router.attempts import Attempts
 from router.client_connection import ClientConnection, ClientLimits, too_large_body
+from router.edge.gate import EdgeGate
 from router.exchange import Exchange
 from router.failure import Cause, Refusal, unavailable
 from router.forwarding import forwarded_head
+from router.held_stream import HeldStream
+from router.hold import HoldRoom
 from router.metrics import Metrics
-from router.replies import Replies
+from router.modes import check_mode
+from router.own_answers import own_answer
+from router.replies import Replies, error_body
 from router.request_head import RequestHead
 from router.request_ids import RequestIds, is_request_id
 from router.response_head import ResponseHead
 from router.routing import RouteRuntime, Routing
-from router.trust import Forwarded, TrustedProxies
-from router.upstreams import Upstream
-from shared.errors import Code
+from router.trust import TrustedProxies
+from shared.control.model import ControlState
 from shared.routing.decision import Decision, decide
 from shared.routing.override import COOKIE, OverrideError, override_side, read_override
 from shared.routing.sticky import cookie_value, sticky_key
 
-MONOLITH = "monolith"
 _OVERRIDE_HEADER = b"x-strangler-override"
 _OVERRIDE_COOKIE = COOKIE.encode()
-_READING = frozenset({"read"})
+#: Open sockets of a route that moves are asked to come again, spread over this time in seconds.
+RECONNECT_SPREAD_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class DispatchParts:
+    """What a dispatcher is built from."""
+
+    routing: Routing
+    attempts: Attempts
+    metrics: Metrics
+    replies: Replies
+    trusted: TrustedProxies
+    limits: ClientLimits
+    edge: EdgeGate
+    active: set[Exchange]
+    override_secrets: tuple[str, ...] = ()
+    version: str = "dev"
+    checks: Callable[[], dict[str, bool]] = dict
+    listeners: list[Callable[[Exchange], None]] = field(default_factory=list)
 
 
 class Dispatcher:
     """Owner of every exchange of one worker."""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        routing: Routing,
-        upstreams: Mapping[str, Upstream],
-        *,
-        metrics: Metrics,
-        replies: Replies,
-        trusted: TrustedProxies,
-        limits: ClientLimits,
-        secrets: tuple[str, ...],
-        version: str,
-        is_connected: Callable[[], bool],
-    ) -> None:
-        self.limits = limits
+    def __init__(self, loop: asyncio.AbstractEventLoop, parts: DispatchParts) -> None:
+        self.limits = parts.limits
         self.is_draining = False
         self.clients: set[ClientConnection] = set()
-        self.active: set[Exchange] = set()
+        self.active = parts.active
+        self.hold_room: HoldRoom | None = None
         self._loop = loop
-        self._routing = routing
-        self._upstreams = upstreams
-        self._metrics = metrics
-        self._replies = replies
-        self._trusted = trusted
-        self._secrets = secrets
-        self._version = version
-        self._is_connected = is_connected
+        self._parts = parts
+        self._routing = parts.routing
+        self._attempts = parts.attempts
+        self._metrics = parts.metrics
         self._ids = RequestIds()
 
     # ---- connections ------------------------------------------------------------------------------
 
     def trusts(self, address: str) -> bool:
-        return self._trusted.trusts(address)
+        return self._parts.trusted.trusts(address)
 
     def client_opened(self, client: ClientConnection) -> None:
         self.clients.add(client)
@@ -77,15 +84,19 @@ class Dispatcher:
     def client_closed(self, client: ClientConnection) -> None:
         self.clients.discard(client)
 
-    # ---- a new request ----------------------------------------------------------------------------
+    # ---- the stations of a request ------------------------------------------------------------------
 
     def begin(self, client: ClientConnection, head: RequestHead) -> Exchange:
         given = head.fields.get(b"x-request-id")
         request_id = given if given is not None and is_request_id(given) else self._ids.next()
         exchange = Exchange(client, self, head, request_id, self._loop.time())
-        self.active.add(exchange)
-        exchange.forwarded = self._forwarded(head)
+        exchange.forwarded = self._parts.trusted.resolve(
+            head.address,
+            head.fields.get(b"x-forwarded-for"),
+            head.fields.get(b"x-forwarded-proto"),
+        )
         head.address = exchange.forwarded.address
+        self.active.add(exchange)
         try:
             self._route(exchange)
         except Refusal as refusal:
@@ -108,71 +119,78 @@ class Dispatcher:
             raise unavailable(
                 "The router has no control state yet; try again soon", Cause.NO_CONTROL_STATE
             )
-        if route.has_mode:
-            self._check_mode(route, head)
+        if route.has_mode and route.flag is not None:
+            check_mode(route.flag, route.spec, head.method)
         if head.content_length > route.max_body_bytes:
             raise too_large_body(route.max_body_bytes)
-        decision = route.fixed
-        if decision is None and route.rule.kind == "body" and head.has_body:
-            exchange.collects_body = True
+        if route.has_policy and self._parts.edge.check(exchange, route.spec):
+            exchange.task = self._loop.create_task(self._pass_edge(exchange, route))
             return
-        self._send(exchange, route, decision, None)
+        self._collect(exchange, route)
 
-    def _check_mode(self, route: RouteRuntime, head: RequestHead) -> None:
-        """Maintenance and read-only modes; preflights and webhooks are exempt (api.md 1.15)."""
-        flag = route.flag
-        if flag is None or route.spec.kind == "webhook" or head.method == "OPTIONS":
+    async def _pass_edge(self, exchange: Exchange, route: RouteRuntime) -> None:
+        try:
+            await self._parts.edge.wait_for(exchange, route.spec)
+        except Refusal as refusal:
+            exchange.task = None
+            exchange.refuse(refusal)
             return
-        if flag.mode == "maintenance":
-            code, cause, text = Code.MAINTENANCE, Cause.MAINTENANCE, "Under maintenance"
-        elif route.spec.kind not in _READING:
-            code, cause, text = Code.READ_ONLY, Cause.READ_ONLY, "Only reading is possible now"
-        else:
+        exchange.task = None
+        self.go_on(exchange)
+
+    def go_on(self, exchange: Exchange) -> None:
+        """Take up a request that had to wait."""
+        try:
+            self._collect(exchange, exchange.route)
+        except Refusal as refusal:
+            exchange.refuse(refusal)
+
+    def _collect(self, exchange: Exchange, route: RouteRuntime) -> None:
+        """Wait for the body first where the sticky key is in it."""
+        decision = route.fixed
+        if decision is None and route.rule.kind == "body" and not exchange.body_is_complete:
+            exchange.collects_body = True
+            exchange.client.resume_body()
             return
-        details: dict[str, object] = {
-            "scope": route.spec.service, "until": None, "retry_after": 30,
-        }  # fmt: skip
-        raise Refusal(code, text, cause, details=details, headers=(("Retry-After", "30"),))
+        self._pass_hold(exchange, route)
 
     def body_complete(self, exchange: Exchange) -> None:
-        """The body that the sticky key is in has arrived."""
-        self._send(exchange, exchange.route, None, exchange.collected_body())
+        try:
+            self._pass_hold(exchange, exchange.route)
+        except Refusal as refusal:
+            exchange.refuse(refusal)
 
-    def _send(
-        self,
-        exchange: Exchange,
-        route: RouteRuntime,
-        decision: Decision | None,
-        body: bytes | None,
-    ) -> None:
+    def _pass_hold(self, exchange: Exchange, route: RouteRuntime) -> None:
+        hold = route.hold
+        if (
+            hold is not None
+            and self.hold_room is not None
+            and exchange.method != "OPTIONS"
+            and hold.is_on(self._loop.time())
+        ):
+            self.hold_room.admit(exchange, route.spec.name, hold)
+            return
+        self._send(exchange, route)
+
+    def _send(self, exchange: Exchange, route: RouteRuntime) -> None:
+        decision = route.fixed
         override = self._override(exchange.head, route)
         if decision is None or override is not None:
-            key = sticky_key(route.rule, exchange.head, body) if decision is None else None
-            decision = decide(
-                route.flag,
-                key,
-                override=override,
-                is_pinned=route.is_pinned,
-                is_configured=route.is_configured,
-            )
-        exchange.decision = decision
-        name = MONOLITH if decision.side == MONOLITH else route.spec.service
-        upstream = self._upstreams.get(name)
-        if upstream is None:
-            exchange.refuse(
-                Refusal(Code.NOT_FOUND, "No such path", Cause.NO_ROUTE)
-                if route is self._routing.unmatched
-                else unavailable("No app answers this route", Cause.NO_ROUTE)
-            )
-            return
-        route.counts(decision.side).in_flight += 1
-        exchange.upstream = upstream
-        exchange.first_byte_seconds = (
-            route.spec.first_byte_seconds or upstream.settings.first_byte_seconds
+            decision = self._decide(exchange, route, override)
+        self._attempts.first(exchange, decision)
+
+    def _decide(self, exchange: Exchange, route: RouteRuntime, override: str | None) -> Decision:
+        key = None
+        if route.fixed is None:
+            body = exchange.collected_body() if route.rule.kind == "body" else None
+            key = sticky_key(route.rule, exchange.head, body)
+        return decide(
+            route.flag,
+            key,
+            override=override,
+            is_pinned=route.is_pinned,
+            is_configured=route.is_configured,
         )
-        if self._may_repeat(exchange):
-            exchange.keep_for_replay()
-        upstream.acquire(exchange)
 
     def _override(self, head: RequestHead, route: RouteRuntime) -> str | None:
         token = head.fields.get(_OVERRIDE_HEADER)
@@ -183,21 +201,57 @@ class Dispatcher:
             token = cookie_value(cookie, _OVERRIDE_COOKIE)
             if token is None:
                 return None
+        secrets = self._parts.override_secrets
         try:
-            sides = read_override(token.decode("latin-1"), self._secrets, now=time.time())
+            sides = read_override(token.decode("latin-1"), secrets, now=time.time())
         except OverrideError:
             self._metrics.add("router_overrides_refused_total")
             return None
         return override_side(sides, route.spec.name, route.spec.service)
 
-    # ---- what an exchange asks for ------------------------------------------------------------------
+    # ---- new control states -------------------------------------------------------------------------
 
-    def _forwarded(self, head: RequestHead) -> Forwarded:
-        return self._trusted.resolve(
-            head.address,
-            head.fields.get(b"x-forwarded-for"),
-            head.fields.get(b"x-forwarded-proto"),
-        )
+    def apply(self, state: ControlState) -> None:
+        """Obey a control state: from the next request on, and for what waits or stays open."""
+        now = self._loop.time()
+        self._routing.apply(state, now)
+        if self.hold_room is not None:
+            self.hold_room.release(self._is_held)
+        for exchange in tuple(self.active):
+            if exchange.tunnel is not None and self._must_move(exchange, now):
+                self._reconnect_later(exchange, exchange.route)
+
+    def _is_held(self, exchange: Exchange) -> bool:
+        hold = exchange.route.hold
+        return hold is not None and hold.is_on(self._loop.time())
+
+    def _must_move(self, exchange: Exchange, now: float) -> bool:
+        """Whether an open socket is on the wrong side, or its route is to fall silent."""
+        route: RouteRuntime = exchange.route
+        if route is self._routing.unmatched:
+            return False
+        if route.hold is not None and route.hold.is_on(now):
+            return True
+        decision = self._decide(exchange, route, self._override(exchange.head, route))
+        side: str = exchange.decision.side
+        return decision.side != side
+
+    def _reconnect_later(self, exchange: Exchange, route: RouteRuntime) -> None:
+        spread = RECONNECT_SPREAD_SECONDS
+        if route.hold is not None:
+            # A drain waits for the sockets too, so they go in the first part of the hold.
+            spread = min(spread, route.hold.limits.total_seconds / 4)
+        self.ask_to_reconnect(exchange, spread)
+
+    def ask_to_reconnect(self, exchange: Exchange, spread_seconds: float) -> None:
+        """Close an open socket with 1012 within the given time."""
+        tunnel = exchange.tunnel
+        if tunnel is not None:
+            self._metrics.add("router_sockets_moved_total")
+            wait = random.uniform(0.0, spread_seconds)  # noqa: S311 - jitter
+            self._loop.call_later(wait, tunnel.ask_to_reconnect)
+
+    # ---- what an exchange asks for ------------------------------------------------------------------
 
     def request_head_bytes(self, exchange: Exchange) -> bytes:
         head = exchange.head
@@ -210,46 +264,27 @@ class Dispatcher:
             exchange.forwarded,
             exchange.request_id,
             host=exchange.upstream.host.encode("ascii"),
+            extra=exchange.extra_request_lines,
         )
 
     def response_lines(self, exchange: Exchange, head: ResponseHead) -> bytes:
-        if b"x-request-id" in head.fields:
-            return b""
-        return b"\r\nX-Request-Id: " + exchange.request_id
+        route: RouteRuntime = exchange.route
+        lines = b""
+        if route.has_policy:
+            lines = self._parts.edge.response_lines(exchange, route.spec.policy, head.fields)
+        if b"x-request-id" not in head.fields:
+            lines += b"\r\nX-Request-Id: " + exchange.request_id
+        return lines
 
     def attempt_failed(self, exchange: Exchange, cause: Cause) -> None:
-        exchange.attempt += 1
-        upstream: Upstream = exchange.upstream
-        was_stale = cause is Cause.UPSTREAM_RESET and exchange.used_kept_connection
-        if (
-            was_stale
-            and exchange.attempt == 1
-            and exchange.can_replay
-            and self._may_repeat(exchange)
-        ):
-            self._metrics.add("router_retries_total", 'kind="stale_connection"')
-            exchange.prepare_retry()
-            upstream.acquire(exchange, fresh=True)
-            return
-        scope = exchange.route.spec.service or "all"
-        if cause is Cause.FIRST_BYTE_TIMEOUT:
-            exchange.refuse(
-                Refusal(Code.UPSTREAM_TIMEOUT, "The app took too long to answer", cause)
-            )
-        else:
-            exchange.refuse(unavailable("No app answers at the moment", cause, scope=scope))
+        self._attempts.failed(exchange, cause)
 
-    @staticmethod
-    def _may_repeat(exchange: Exchange) -> bool:
-        """Whether sending the request twice has the effect of sending it once (RFC 9110 section 9.2.2)."""
-        if exchange.method in {"GET", "HEAD", "OPTIONS"}:
-            return not exchange.head.upgrade
-        return exchange.route.spec.idempotency in {"natural", "event_id"} or (
-            exchange.route.spec.idempotency == "key" and b"idempotency-key" in exchange.head.fields
-        )
+    def begin_stream(self, exchange: Exchange) -> HeldStream:
+        """A held client hears that it is not forgotten."""
+        return HeldStream(exchange.client, self._parts.replies, exchange.request_id)
 
     def reply(self, exchange: Exchange, refusal: Refusal, *, close: bool) -> tuple[int, bytes]:
-        return self._replies.refusal(
+        return self._parts.replies.refusal(
             refusal,
             exchange.request_id,
             origin=exchange.head.fields.get(b"origin"),
@@ -257,8 +292,11 @@ class Dispatcher:
             close=close,
         )
 
+    def error_body(self, exchange: Exchange, refusal: Refusal) -> bytes:
+        return error_body(refusal.code, refusal.message, refusal.details, exchange.request_id)
+
     def refused_head(self, client: ClientConnection, refusal: Refusal, method: str) -> bytes:
-        status, data = self._replies.refusal(
+        status, data = self._parts.replies.refusal(
             refusal, self._ids.next(), origin=None, method=method, close=True
         )
         self._routing.unmatched.router.count("-", status, 0.0)
@@ -266,38 +304,36 @@ class Dispatcher:
         return data
 
     def finished(self, exchange: Exchange) -> None:
+        now = self._loop.time()
         self.active.discard(exchange)
         route: RouteRuntime = exchange.route
         decision: Decision | None = exchange.decision
-        counts = route.counts(decision.side if decision is not None else "router")
-        if exchange.upstream is not None:
-            counts.in_flight -= 1
-        counts.count(exchange.method, exchange.status, self._loop.time() - exchange.started)
+        if exchange.upstream is not None and decision is not None:
+            self._attempts.finished(exchange, now)
+            counts = route.counts(decision.side)
+        else:
+            counts = route.router
+            if self.hold_room is not None:
+                self.hold_room.forget(exchange, route.spec.name)
+        counts.count(exchange.method, exchange.status, now - exchange.started)
         if exchange.cause is not Cause.NONE:
             self._metrics.cause(exchange.cause)
-
-    # ---- the router's own answers -------------------------------------------------------------------
+        for listener in self._parts.listeners:
+            listener(exchange)
 
     def _answers_itself(self, exchange: Exchange) -> bool:
-        """`GET /health` for the router itself (api.md 2.8) and `OPTIONS *`."""
         head = exchange.head
-        if head.path == "*":
-            status, body = 204, b""
-        elif head.path != "/health":
+        answer = own_answer(
+            head.method,
+            head.path,
+            has_state=self._routing.state is not None,
+            checks=self._parts.checks(),
+            version=self._parts.version,
+        )
+        if answer is None:
             return False
-        elif head.method == "OPTIONS":
-            status, body = 204, b""
-        elif head.method not in {"GET", "HEAD"}:
-            raise Refusal(
-                Code.METHOD_NOT_ALLOWED,
-                "This method is not served",
-                Cause.BAD_METHOD,
-                headers=(("Allow", "GET, HEAD, OPTIONS"),),
-            )
-        else:
-            status, body = self._health()
-        headers = (("Allow", "GET, HEAD, OPTIONS"),) if status == 204 else ()
-        data = self._replies.answer(
+        status, body, headers = answer
+        data = self._parts.replies.answer(
             status,
             body,
             exchange.request_id,
@@ -308,17 +344,3 @@ class Dispatcher:
         )
         exchange.answer(status, data)
         return True
-
-    def _health(self) -> tuple[int, bytes]:
-        has_state = self._routing.state is not None
-        connected = self._is_connected()
-        status = "unhealthy" if not has_state else "healthy" if connected else "degraded"
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-        body = {
-            "status": status,
-            "service": "router",
-            "version": self._version,
-            "checks": {"database": connected, "redis": True, "broker": True},
-            "timestamp": now,
-        }
-        return (200 if has_state else 503), json.dumps(body, separators=(",", ":")).encode()

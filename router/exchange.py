@@ -5,23 +5,23 @@ Knows no routes and no flags. Its owner chooses the app, hears of failed attempt
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from typing import Any, Protocol
 
 from router.chunked import LAST_CHUNK, encode_chunk
 from router.failure import Cause, Refusal
+from router.held_stream import HeldStream
 from router.request_head import RequestHead
 from router.response_head import ResponseHead
 from router.seams import ClientLink, UpstreamLink
+from router.tunnel import Tunnel, is_handshake
 
 #: A body up to this size is kept until the answer begins, so that an idempotent request can be repeated.
 MAX_REPLAY_BYTES = 64 * 1024
 #: An unread body up to this size is read to its end after a refusal; a longer one ends the connection.
 MAX_SWALLOWED_BYTES = 64 * 1024
-_WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 #: Status of the log when the client left before its answer (nginx's).
 CLIENT_CLOSED_STATUS = 499
+_UPGRADED = b"\r\nConnection: Upgrade\r\nUpgrade: websocket"
 
 
 class ExchangeOwner(Protocol):
@@ -39,6 +39,9 @@ class ExchangeOwner(Protocol):
     def reply(self, exchange: Exchange, refusal: Refusal, *, close: bool) -> tuple[int, bytes]:
         """Status and bytes of the router's own answer."""
 
+    def error_body(self, exchange: Exchange, refusal: Refusal) -> bytes:
+        """The body alone of the router's own answer."""
+
     def body_complete(self, exchange: Exchange) -> None:
         """A body that the owner collects has arrived."""
 
@@ -47,14 +50,19 @@ class ExchangeOwner(Protocol):
 
 
 class Exchange:
-    """State of one request. `route`, `decision`, `upstream` and `attempt` belong to the owner."""
+    """State of one request.
+
+    The owner's: `route`, `match`, `decision`, `upstream`, `forwarded`, `attempt`, `may_repeat`,
+    `has_other_side`, `is_retry`, `extra_request_lines`, `extra_response_lines`, `first_byte_seconds`.
+    """
 
     __slots__ = (
         "_is_framed_anew", "_keep", "_pending", "_replay", "_replay_bytes", "attempt",
-        "body_is_complete", "cause", "client", "collects_body", "decision", "first_byte_seconds", "forwarded",
-        "has_answer", "head", "is_finished", "is_tunnel", "link", "match", "method", "owner",
-        "request_bytes", "request_id", "response_bytes", "route", "started", "status", "task",
-        "upstream", "used_kept_connection",
+        "body_is_complete", "cause", "client", "collects_body", "decision", "extra_request_lines",
+        "extra_response_lines", "first_byte_seconds", "forwarded", "has_answer", "has_other_side",
+        "head", "held_stream", "is_deliberate", "is_finished", "is_retry", "link", "match",
+        "may_repeat", "method", "owner", "request_bytes", "request_id", "response_bytes", "route",
+        "started", "status", "task", "tunnel", "upstream", "used_kept_connection",
     )  # fmt: skip
 
     def __init__(
@@ -77,10 +85,18 @@ class Exchange:
         self.decision: Any = None
         self.upstream: Any = None
         self.forwarded: Any = None
-        self.used_kept_connection = False
         self.task: Any = None
         self.attempt = 0
+        self.may_repeat = False
+        self.has_other_side = False
+        self.is_retry = False
+        self.is_deliberate = False
+        self.used_kept_connection = False
+        self.extra_request_lines = b""
+        self.extra_response_lines = b""
         self.link: UpstreamLink | None = None
+        self.tunnel: Tunnel | None = None
+        self.held_stream: HeldStream | None = None
         self.status = 0
         self.cause = Cause.NONE
         self.request_bytes = 0
@@ -88,7 +104,6 @@ class Exchange:
         self.body_is_complete = not head.has_body
         self.collects_body = False
         self.has_answer = False
-        self.is_tunnel = False
         self.is_finished = False
         self._pending: list[bytes] = []
         self._replay: list[bytes] | None = None
@@ -107,18 +122,21 @@ class Exchange:
             return
         link = self.link
         if link is None:
-            if data:
-                self._pending.append(data)
-            if not self.collects_body:
-                self.client.pause_body()
-            elif done:
-                self.collects_body = False
-                self.owner.body_complete(self)
+            self._keep_pending(data, done)
             return
         self._remember(data)
         link.send(self._framed(data, done))
         if done:
             link.end_of_request()
+
+    def _keep_pending(self, data: bytes, done: bool) -> None:
+        if data:
+            self._pending.append(data)
+        if not self.collects_body:
+            self.client.pause_body()
+        elif done:
+            self.collects_body = False
+            self.owner.body_complete(self)
 
     def collected_body(self) -> bytes:
         """The whole body of an exchange that collects it."""
@@ -134,7 +152,12 @@ class Exchange:
         """Whether the request can be sent again from its first byte."""
         if self.has_answer or self.is_finished:
             return False
-        return not self.head.has_body or self._replay is not None or self.request_bytes == 0
+        return not self.head.has_body or self._replay is not None or self.attempt_is_unsent
+
+    @property
+    def attempt_is_unsent(self) -> bool:
+        """Whether the whole of what the client sent is still here: no app was given any of it."""
+        return self.request_bytes == sum(map(len, self._pending))
 
     def is_waiting(self) -> bool:
         return not self.is_finished and self.link is None
@@ -165,7 +188,8 @@ class Exchange:
     def prepare_retry(self) -> None:
         """Go back to the first byte for another attempt; only when `can_replay`."""
         self.link = None
-        if self._replay is not None:
+        self.used_kept_connection = False
+        if self._replay:
             self._pending = self._replay
             self.keep_for_replay()
 
@@ -187,32 +211,41 @@ class Exchange:
 
     def informational(self, head: ResponseHead) -> None:
         """1xx passes to clients that know it (RFC 9110 section 15.2)."""
-        if not self.head.is_http_1_0 and not self.is_finished:
-            if head.status == 100:
-                self.client.continued()
-            self.client.write(b"".join((*head.lines, b"\r\n\r\n")))
+        if self.head.is_http_1_0 or self.is_finished or self.held_stream is not None:
+            return
+        if head.status == 100:
+            self.client.continued()
+        self.client.write(b"".join((*head.lines, b"\r\n\r\n")))
 
     def response_head(
         self, head: ResponseHead, data: bytes, body_start: int, body: bytes, done: bool
     ) -> None:
         """The final head with what came behind it; `data[body_start:]` is the raw form of `body`."""
         if head.status == 101:
-            self._start_tunnel(head, body)
+            self._open_tunnel(head, body)
             return
         client = self.client
         self.has_answer = True
         self._replay = None
         self.status = head.status
+        if head.status >= 500:
+            self.is_deliberate = b"retry-after" in head.fields
         self.response_bytes = len(body)
         keep = self._keep = self.may_stay
         extra = self.owner.response_lines(self, head)
-        passes_raw = head.is_intact and head.body_bytes >= 0 and not extra
-        if passes_raw and keep and not self.head.is_http_1_0:
+        if self.held_stream is not None:
+            self.held_stream.head(head)
+            self.held_stream.body(body, done)
+        elif (
+            head.is_intact
+            and head.body_bytes >= 0
+            and keep
+            and not extra
+            and not self.head.is_http_1_0
+        ):
             client.write(data)
-            if done:
-                self._end(Cause.NONE)
-            return
-        client.write(self._reframed_head(head, keep, extra) + self._reframed(body, done))
+        else:
+            client.write(self._reframed_head(head, keep, extra) + self._reframed(body, done))
         if done:
             self._end(Cause.NONE)
 
@@ -221,9 +254,12 @@ class Exchange:
         if self.is_finished:
             return
         self.response_bytes += len(body)
-        out = self._reframed(body, done)
-        if out:
-            self.client.write(out)
+        if self.held_stream is not None:
+            self.held_stream.body(body, done)
+        else:
+            out = self._reframed(body, done)
+            if out:
+                self.client.write(out)
         if done:
             self._end(Cause.NONE)
 
@@ -236,7 +272,6 @@ class Exchange:
         return self.head.keeps_alive and self.client.keeps_alive()
 
     def _reframed_head(self, head: ResponseHead, keep: bool, extra: bytes) -> bytes:
-        lines = head.lines
         if head.is_chunked or head.is_delimited_by_close:
             if self.head.is_http_1_0:
                 keep = self._keep = False
@@ -247,7 +282,7 @@ class Exchange:
             extra += b"\r\nConnection: close"
         elif self.head.is_http_1_0:
             extra += b"\r\nConnection: keep-alive"
-        return b"".join((*lines, extra, b"\r\n\r\n"))
+        return b"".join((*head.lines, extra, b"\r\n\r\n"))
 
     def _reframed(self, body: bytes, done: bool) -> bytes:
         if not self._is_framed_anew:
@@ -266,7 +301,10 @@ class Exchange:
         keep = self._keep = swallows and self._client_stays() and not refusal.close
         self.has_answer = True
         self.status, data = self.owner.reply(self, refusal, close=not keep)
-        self.client.write(data)
+        if self.held_stream is not None:
+            self.held_stream.error(self.owner.error_body(self, refusal))
+        else:
+            self.client.write(data)
         self._end(refusal.cause)
 
     def answer(self, status: int, data: bytes) -> None:
@@ -279,38 +317,28 @@ class Exchange:
 
     # ---- tunnels ----------------------------------------------------------------------------------
 
-    def _start_tunnel(self, head: ResponseHead, early: bytes) -> None:
-        """Only after a 101 that answers this very handshake (RFC 6455 section 4.1)."""
+    def _open_tunnel(self, head: ResponseHead, early: bytes) -> None:
+        """Only after a 101 that answers this very handshake."""
         link = self.link
-        key = self.head.fields.get(b"sec-websocket-key", b"")
-        accept = base64.b64encode(hashlib.sha1(key + _WEBSOCKET_GUID).digest())  # noqa: S324
-        fields = head.fields
-        is_valid = (
-            self.head.upgrade
-            and link is not None
-            and fields.get(b"upgrade", b"").lower() == b"websocket"
-            and b"upgrade" in fields.get(b"connection", b"").lower()
-            and fields.get(b"sec-websocket-accept") == accept
-        )
-        if not is_valid or link is None:
+        if link is None or not is_handshake(self.head, head):
             self._drop_link()
             self.owner.attempt_failed(self, Cause.UPSTREAM_GARBAGE)
             return
         self.has_answer = True
-        self.is_tunnel = True
         self._keep = False
         self.status = 101
+        self.tunnel = Tunnel(self.client, link)
         link.start_tunnel()
+        extra = self.owner.response_lines(self, head)
+        self.client.write(b"".join((*head.lines, extra, _UPGRADED, b"\r\n\r\n")))
         self.client.start_tunnel()
-        extra = (
-            self.owner.response_lines(self, head) + b"\r\nConnection: Upgrade\r\nUpgrade: websocket"
-        )
-        self.client.write(b"".join((*head.lines, extra, b"\r\n\r\n", early)))
+        if early:
+            self.tunnel_bytes(early)
 
     def client_tunnel_bytes(self, data: bytes) -> None:
         self.request_bytes += len(data)
-        if self.link is not None:
-            self.link.send(data)
+        if self.tunnel is not None and not self.tunnel.from_client(data):
+            self.tunnel_ended()
 
     def client_tunnel_ended(self) -> None:
         """The client's half is closed."""
@@ -319,12 +347,14 @@ class Exchange:
 
     def tunnel_bytes(self, data: bytes) -> None:
         self.response_bytes += len(data)
-        self.client.write(data)
+        if self.tunnel is not None:
+            self.tunnel.from_app(data)
 
     def tunnel_ended(self) -> None:
-        """The app's half is closed: what it wrote is delivered, then both ends close."""
+        """The app's half is closed, or the farewell is done: what was written is delivered first."""
         self._drop_link()
-        self._end(Cause.NONE)
+        if not self.is_finished:
+            self._end(Cause.NONE)
 
     # ---- the end ----------------------------------------------------------------------------------
 
@@ -332,7 +362,7 @@ class Exchange:
         self.link = None
         if self.is_finished:
             return
-        if self.is_tunnel:
+        if self.tunnel is not None:
             self._end(Cause.NONE)
         elif self.has_answer:
             self.cut(cause)
@@ -357,7 +387,7 @@ class Exchange:
         if self.is_finished:
             return
         self._drop_link()
-        if not self.is_tunnel:
+        if self.tunnel is None:
             self.cause = cause
         if not self.has_answer:
             self.status = CLIENT_CLOSED_STATUS

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from router.failure import Refusal
 from shared.errors import HTTP_STATUS, Code
 
+EVENT_STREAM = b"text/event-stream"
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -70,6 +71,20 @@ class Replies:
             lines.append("Connection: close")
         head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
         return head if method == "HEAD" else head + body
+
+    def stream_head(self, request_id: bytes) -> bytes:
+        """Head of an event stream that the router begins for an app (api.md 1.12)."""
+        lines = (
+            "HTTP/1.1 200 OK",
+            f"Date: {self._http_date()}",
+            "Content-Type: text/event-stream; charset=utf-8",
+            "Cache-Control: no-cache, no-transform",
+            "X-Accel-Buffering: no",
+            "X-Content-Type-Options: nosniff",
+            f"X-Request-Id: {request_id.decode('latin-1')}",
+            "Transfer-Encoding: chunked",
+        )
+        return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
 
     def _http_date(self) -> str:
         now = int(time.time())

@@ -28,7 +28,7 @@ _DROPPED = frozenset(
         b"transfer-encoding", b"content-length", b"upgrade", b"http2-settings", b"expect",
         b"proxy-authorization", b"proxy-authenticate", b"cookie", b"traceparent",
         b"x-request-id", b"x-real-ip", b"x-forwarded-for", b"x-forwarded-proto", b"x-shadow",
-        b"x-strangler-override", b"x-edge-identity", b"x-edge-identity-signature", b"forwarded",
+        b"x-strangler-override", b"x-edge-identity", b"forwarded",
     }
 )  # fmt: skip
 #: Only a trusted proxy may send these on.

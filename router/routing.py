@@ -1,4 +1,4 @@
-"""Routes with everything the hot path wants ready: flag, key rule, limits, app, counters; no I/O.
+"""Routes with everything the hot path wants ready: flag, key rule, limits, counters; no I/O.
 
 A control state is compiled once when it arrives; a request then only looks things up.
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from router.hold import RouteHold
 from router.metrics import Metrics, RouteSide
 from shared.control.model import ControlState, Flag
-from shared.routing.decision import Decision, decide, needs_key
+from shared.routing.decision import MONOLITH, SERVICE, Decision, decide, needs_key
 from shared.routing.routes import RouteSpec, RouteTable
 from shared.routing.sticky import StickyRule, parse_rule
 
@@ -33,17 +34,24 @@ class RouteRuntime:
     monolith: RouteSide
     service: RouteSide
     router: RouteSide
+    has_policy: bool
     flag: Flag | None = None
     is_pinned: bool = False
     fixed: Decision | None = None  # the decision when it depends on no key
-    has_hold: bool = False
+    hold: RouteHold | None = None
     has_mode: bool = False
+    leaves_monolith: bool = False  # reads may fall back from the monolith to the service
+    leaves_service: bool = False
 
     def counts(self, side: str) -> RouteSide:
         """The counters of a side; those of the router when no side was chosen."""
-        if side == "service":
+        if side == SERVICE:
             return self.service
-        return self.monolith if side == "monolith" else self.router
+        return self.monolith if side == MONOLITH else self.router
+
+    def may_leave(self, side: str) -> bool:
+        """Whether a request decided for `side` may go to the other one when that fails."""
+        return self.leaves_service if side == SERVICE else self.leaves_monolith
 
 
 class Routing:
@@ -65,7 +73,7 @@ class Routing:
             for spec in (*table.routes, _UNMATCHED_SPEC)
         }
         self.unmatched = self._runtimes[UNMATCHED]
-        self.unmatched.fixed = Decision("monolith", "unmatched")
+        self.unmatched.fixed = Decision(MONOLITH, "unmatched")
 
     @property
     def runtimes(self) -> Mapping[str, RouteRuntime]:
@@ -74,23 +82,37 @@ class Routing:
     def of(self, spec: RouteSpec) -> RouteRuntime:
         return self._runtimes[spec.name]
 
-    def apply(self, state: ControlState) -> None:
-        """Obey a control state from the next request on."""
+    def apply(self, state: ControlState, now: float) -> None:
+        """Obey a control state from the next request on. `now` on the loop's clock."""
         for runtime in self._runtimes.values():
-            if runtime is self.unmatched:
-                continue
-            flag = state.flags.get(runtime.spec.name)
-            runtime.flag = flag
-            runtime.is_pinned = state.is_pinned(runtime.spec.name)
-            runtime.has_hold = flag is not None and flag.hold is not None
-            runtime.has_mode = flag is not None and flag.mode != "normal"
-            if flag is None or not needs_key(flag) or runtime.is_pinned:
-                runtime.fixed = decide(
-                    flag, None, is_pinned=runtime.is_pinned, is_configured=runtime.is_configured
-                )
-            else:
-                runtime.fixed = None
+            if runtime is not self.unmatched:
+                _apply(runtime, state, now)
         self.state = state
+
+
+def _apply(runtime: RouteRuntime, state: ControlState, now: float) -> None:
+    spec = runtime.spec
+    flag = state.flags.get(spec.name)
+    runtime.flag = flag
+    runtime.is_pinned = state.is_pinned(spec.name)
+    runtime.has_mode = flag is not None and flag.mode != "normal"
+    limits = flag.hold if flag is not None else None
+    if limits is None:
+        runtime.hold = None
+    elif runtime.hold is None or runtime.hold.limits != limits:
+        runtime.hold = RouteHold(limits, now)
+    if flag is None or not needs_key(flag) or runtime.is_pinned or not runtime.is_configured:
+        runtime.fixed = decide(
+            flag, None, is_pinned=runtime.is_pinned, is_configured=runtime.is_configured
+        )
+    else:
+        runtime.fixed = None
+    shares_tables = state.placement(spec.service).side == "shared"
+    runtime.leaves_service = (
+        spec.fallback and runtime.is_configured and shares_tables and not runtime.is_pinned
+    )
+    # A service that was given no traffic yet gets none because the monolith fails, either.
+    runtime.leaves_monolith = runtime.leaves_service and flag is not None and flag.percent > 0.0
 
 
 def _runtime(
@@ -101,7 +123,8 @@ def _runtime(
         rule=parse_rule(spec.sticky),
         max_body_bytes=max_body_bytes if spec.max_body_bytes is None else spec.max_body_bytes,
         is_configured=spec.service in configured,
-        monolith=metrics.side(spec.name, "monolith"),
-        service=metrics.side(spec.name, "service"),
+        monolith=metrics.side(spec.name, MONOLITH),
+        service=metrics.side(spec.name, SERVICE),
         router=metrics.side(spec.name, "router"),
+        has_policy=spec.policy.is_active,
     )

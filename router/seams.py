@@ -59,6 +59,8 @@ class Waiting(Answering, Protocol):
     """Who waits for a connection."""
 
     first_byte_seconds: float
+    may_repeat: bool  # sending the request twice has the effect of sending it once
+    has_other_side: bool  # the request may go to the other side when this app cannot be reached
 
     def is_waiting(self) -> bool: ...
 
@@ -85,6 +87,9 @@ class ClientLink(Protocol):
     def start_tunnel(self) -> None: ...
 
     def half_close(self) -> None: ...
+
+    def close_within(self, seconds: float) -> None:
+        """End the connection at the latest after this time."""
 
     def exchange_done(self, keep: bool) -> None:
         """The answer is written as a whole; `keep` says whether the connection stays."""

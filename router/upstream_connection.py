@@ -70,7 +70,8 @@ class UpstreamConnection(asyncio.Protocol):
     @property
     def is_usable(self) -> bool:
         """Whether an idle connection may be lent again."""
-        return self._state == _IDLE and not self._transport.is_closing()
+        transport = self._transport
+        return self._state == _IDLE and transport is not None and not transport.is_closing()
 
     def send(self, data: bytes) -> None:
         """Bytes of the request; every write pushes the first-byte deadline on."""
@@ -113,7 +114,8 @@ class UpstreamConnection(asyncio.Protocol):
         if self._state == _IDLE:
             self._state = _CLOSED
             self.deadline = NEVER
-            self._transport.close()
+            if self._transport is not None:
+                self._transport.close()
 
     # ---- transport callbacks --------------------------------------------------------------------
 

@@ -1,27 +1,37 @@
-"""The apps behind the router: their addresses and keep-alive connections; knows no routes and no clients."""
+"""The apps behind the router: lends keep-alive connections and makes new ones; knows no routes."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from router.addresses import Address, AddressList
+from router.ejection import EjectionRules, Outlier
 from router.failure import Cause
+from router.health import keep_checking
 from router.seams import Waiting
-from router.sweeper import Sweeper
+from router.sweeper import NEVER, Sweeper
 from router.upstream_connection import UpstreamConnection
 
 #: An idle connection is used again for less time than the apps keep it (uvicorn: 5 s by default), so
 #: that a request never meets a connection that the app is just closing. Seconds.
 IDLE_SECONDS = 4.0
+#: A request that cannot be repeated gets a kept connection only when it was used this lately.
+UNSAFE_IDLE_SECONDS = 1.0
 #: Idle connections kept per address.
 MAX_IDLE = 128
 #: Pause between two looks at the name service, in seconds. Dokku moves an alias during a deploy.
 RESOLVE_SECONDS = 5.0
 #: Requests that may wait for a free connection when the limit is reached.
 MAX_WAITING = 1024
+#: Rounds over all addresses, and the first pause between two rounds in seconds (doubled, with jitter):
+#: enough to pass over the moment in which an app changes its container.
+CONNECT_ROUNDS = 3
+ROUND_PAUSE_SECONDS = 0.05
 
 
 class UpstreamUrlError(ValueError):
@@ -37,22 +47,8 @@ class UpstreamSettings:
     activity_seconds: float = 100.0
     max_connections: int = 512
     health_path: str = "/healthz"
-
-
-class Address:
-    """One resolved address of an app with its idle connections, newest last."""
-
-    __slots__ = ("host", "idle", "open", "port")
-
-    def __init__(self, host: str, port: int) -> None:
-        self.host = host
-        self.port = port
-        self.idle: list[UpstreamConnection] = []
-        self.open = 0
-
-    @property
-    def key(self) -> tuple[str, int]:
-        return (self.host, self.port)
+    has_health_checks: bool = True
+    ejection: EjectionRules = field(default_factory=EjectionRules)
 
 
 class Upstream:
@@ -75,37 +71,48 @@ class Upstream:
         self.host = parts.hostname
         self.port = parts.port or 80
         self.settings = settings
-        self.addresses: list[Address] = []
+        self.addresses = AddressList()
+        self.outlier = Outlier(settings.ejection)
         self.connects = 0
         self._loop = loop
         self._sweeper = sweeper
-        self._turn = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._waiting: deque[Waiting] = deque()
-        self._resolver: asyncio.Task[None] | None = None
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._background: list[asyncio.Task[None]] = []
+        self._waiting: deque[tuple[float, Waiting]] = deque()
+        self.deadline = NEVER
 
     # ---- life -------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Resolve once and keep resolving."""
+        """Resolve once, keep resolving and checking."""
+        self._sweeper.add(self)
         await self._resolve()
-        self._resolver = asyncio.create_task(self._keep_resolving(), name=f"resolve-{self.name}")
+        self._background.append(
+            asyncio.create_task(self._keep_resolving(), name=f"resolve-{self.name}")
+        )
+        if self.settings.has_health_checks:
+            checks = keep_checking(self.name, self.addresses, self.settings.health_path, self.host)
+            self._background.append(asyncio.create_task(checks, name=f"health-{self.name}"))
 
     async def stop(self) -> None:
         """Close idle connections and stop everything under way."""
-        for task in (self._resolver, *self._tasks):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait({task})
-        self._resolver = None
-        for address in self.addresses:
-            for connection in address.idle:
-                connection.close_idle()
-            address.idle.clear()
+        self._sweeper.remove(self)
+        tasks = {*self._background, *self._connecting}
+        self._background = []
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for address in self.addresses.entries:
+            _close_idle(address)
 
     @property
     def open_connections(self) -> int:
-        return sum(address.open for address in self.addresses)
+        return self.addresses.open
+
+    def is_avoided(self, now: float) -> bool:
+        """Whether requests that have another place to go should go there."""
+        return self.outlier.is_ejected(now) or self.addresses.is_down
 
     # ---- lending ----------------------------------------------------------------------------------
 
@@ -115,39 +122,71 @@ class Upstream:
         `fresh` asks for a new connection: a kept one may be closing just now.
         """
         if not fresh:
-            connection = self._idle_connection()
+            connection = self._kept(user)
             if connection is not None:
                 self._lend(connection, user)
                 return
-        if self.open_connections + len(self._tasks) >= self.settings.max_connections:
-            if len(self._waiting) >= MAX_WAITING:
-                user.upstream_failed(Cause.POOL_FULL)
-            else:
-                self._waiting.append(user)
+        if self.open_connections + len(self._connecting) >= self.settings.max_connections:
+            self._queue(user)
             return
         task = self._loop.create_task(self._connect_for(user))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
 
-    def _idle_connection(self) -> UpstreamConnection | None:
-        addresses = self.addresses
-        if len(addresses) > 1:
-            self._turn += 1
-            turn = self._turn % len(addresses)
-            addresses = addresses[turn:] + addresses[:turn]
-        for address in addresses:
+    def _queue(self, user: Waiting) -> None:
+        """Wait for a connection that somebody else gives back, as long as a connect may take."""
+        if len(self._waiting) >= MAX_WAITING:
+            user.upstream_failed(Cause.POOL_FULL)
+            return
+        deadline = self._loop.time() + self.settings.connect_seconds
+        self._waiting.append((deadline, user))
+        self.deadline = min(self.deadline, deadline)
+
+    def _next_waiting(self) -> Waiting | None:
+        while self._waiting:
+            _, user = self._waiting.popleft()
+            if user.is_waiting():
+                return user
+        return None
+
+    def deadline_passed(self, now: float) -> None:
+        """Who has waited too long for a connection hears it."""
+        while self._waiting and self._waiting[0][0] <= now:
+            _, user = self._waiting.popleft()
+            if user.is_waiting():
+                user.upstream_failed(Cause.POOL_FULL)
+        self.deadline = self._waiting[0][0] if self._waiting else NEVER
+
+    def _kept(self, user: Waiting) -> UpstreamConnection | None:
+        entries = self.addresses.entries
+        if len(entries) > 1:
+            entries = self.addresses.in_order(self._loop.time())
+        for address in entries:
             idle = address.idle
             while idle:
-                connection = idle.pop()
+                connection = idle[-1]
+                if not user.may_repeat and (
+                    self._loop.time() - connection.idle_since > UNSAFE_IDLE_SECONDS
+                ):
+                    break
+                idle.pop()
                 if connection.is_usable:
                     return connection
         return None
+
+    def _lend(self, connection: UpstreamConnection, user: Waiting) -> None:
+        connection.lend(
+            user,
+            first_byte_seconds=user.first_byte_seconds,
+            activity_seconds=self.settings.activity_seconds,
+        )
+        user.upstream_ready(connection)
 
     async def _connect_for(self, user: Waiting) -> None:
         cause = Cause.CONNECT_FAILED
         try:
             async with asyncio.timeout(self.settings.connect_seconds):
-                connection = await self._connect()
+                connection = await self._connect(user)
         except TimeoutError:
             connection, cause = None, Cause.CONNECT_TIMEOUT
         if connection is None:
@@ -158,56 +197,55 @@ class Upstream:
         else:
             self._idle(connection)
 
-    def _lend(self, connection: UpstreamConnection, user: Waiting) -> None:
-        connection.lend(
-            user,
-            first_byte_seconds=user.first_byte_seconds,
-            activity_seconds=self.settings.activity_seconds,
-        )
-        user.upstream_ready(connection)
+    async def _connect(self, user: Waiting) -> UpstreamConnection | None:
+        """A new connection to the first address that accepts; None when none does.
 
-    async def _connect(self) -> UpstreamConnection | None:
-        """A new connection to the first address that accepts; None when none does."""
-        if not self.addresses:
+        Somebody without another place to go is tried for a little longer: a container that was just
+        replaced refuses for a moment, and nothing was sent yet.
+        """
+        if not self.addresses.entries:
             await self._resolve()
-        self._turn += 1
-        count = len(self.addresses)
-        for step in range(count):
-            address = self.addresses[(self._turn + step) % count]
-            connection = UpstreamConnection(
-                self._loop, self._sweeper, self._idle, self._lost, address
-            )
-            try:
-                await self._loop.create_connection(
-                    lambda made=connection: made,  # type: ignore[misc]
-                    address.host,
-                    address.port,
-                )
-            except OSError:
-                continue
-            if connection.is_usable:
-                connection.counted = True
-                address.open += 1
-                self.connects += 1
-                return connection
+        patient = not user.has_other_side and not self.is_avoided(self._loop.time())
+        pause = ROUND_PAUSE_SECONDS
+        for _ in range(CONNECT_ROUNDS if patient else 1):
+            for address in self.addresses.in_order(self._loop.time()):
+                connection = await self._open(address)
+                if connection is not None:
+                    return connection
+            if patient:
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+                pause *= 2
+                await self._resolve()
         return None
+
+    async def _open(self, address: Address) -> UpstreamConnection | None:
+        connection = UpstreamConnection(self._loop, self._sweeper, self._idle, self._lost, address)
+        share = self.settings.connect_seconds / (len(self.addresses.entries) or 1)
+        try:
+            async with asyncio.timeout(share * 0.9):
+                await self._loop.create_connection(lambda: connection, address.host, address.port)
+        except (OSError, TimeoutError):
+            connection.close_idle()
+            return None
+        if not connection.is_usable:
+            return None
+        connection.counted = True
+        address.open += 1
+        self.connects += 1
+        return connection
 
     # ---- what connections report --------------------------------------------------------------------
 
     def _idle(self, connection: UpstreamConnection) -> None:
         """A connection may be used again: by who waits, else later."""
-        while self._waiting:
-            user = self._waiting.popleft()
-            if user.is_waiting():
-                self._lend(connection, user)
-                return
+        user = self._next_waiting()
+        if user is not None:
+            self._lend(connection, user)
+            return
         address = connection.pool_key
         assert isinstance(address, Address)  # noqa: S101 - set when it was made
-        if len(address.idle) >= MAX_IDLE or address not in self.addresses:
-            connection.close_idle()
-            return
         limit = min(IDLE_SECONDS, connection.idle_limit - 1.0)
-        if limit <= 0:
+        if len(address.idle) >= MAX_IDLE or limit <= 0 or address not in self.addresses.entries:
             connection.close_idle()
             return
         connection.deadline = self._loop.time() + limit
@@ -220,11 +258,9 @@ class Upstream:
             address.open -= 1
         if connection in address.idle:
             address.idle.remove(connection)
-        while self._waiting:
-            user = self._waiting.popleft()
-            if user.is_waiting():
-                self.acquire(user, fresh=True)
-                return
+        user = self._next_waiting()
+        if user is not None:
+            self.acquire(user, fresh=True)
 
     # ---- names --------------------------------------------------------------------------------------
 
@@ -243,10 +279,11 @@ class Upstream:
         except (OSError, TimeoutError):
             return
         keys = list(dict.fromkeys((str(entry[4][0]), int(entry[4][1])) for entry in found))
-        known = {address.key: address for address in self.addresses}
-        self.addresses = [known.get(key) or Address(*key) for key in keys]
-        for key, address in known.items():
-            if key not in keys:
-                for connection in address.idle:
-                    connection.close_idle()
-                address.idle.clear()
+        for address in self.addresses.replace(keys, self._loop.time()):
+            _close_idle(address)
+
+
+def _close_idle(address: Address) -> None:
+    idle, address.idle = address.idle, []
+    for connection in idle:
+        connection.close_idle()

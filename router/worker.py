@@ -9,17 +9,20 @@ import socket
 from collections.abc import Callable
 
 import structlog
+from redis.asyncio import Redis
 
 from router.admin.app import AdminFacts, admin_app
 from router.admin.server import serve_admin
 from router.client_connection import ClientLimits
 from router.data_plane import DataPlane, PlaneSettings
+from router.edge.build import build_gate
 from router.settings import RouterSettings
 from router.upstreams import UpstreamSettings
 from shared.control.instances import InstanceInfo
 from shared.control.watch import ControlWatcher
 from shared.manifest import Manifest
 from shared.manifest import Upstream as ManifestUpstream
+from shared.redis_connection import open_redis
 from shared.routing.from_manifest import route_table
 
 #: How often a worker looks whether its supervisor is still there, in seconds.
@@ -47,8 +50,9 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         self.name = settings.worker_name(number)
+        self._redis = open_redis(settings.redis_url) if settings.redis_url else None
         self.plane = DataPlane(
-            plane_settings(settings, manifest, is_connected=lambda: self.watcher.connected)
+            plane_settings(settings, manifest, redis=self._redis, checks=lambda: self._checks())
         )
         self.watcher = ControlWatcher(
             settings.shared_database_url,
@@ -60,7 +64,7 @@ class Worker:
                 pid=os.getpid(),
             ),
             snapshot=settings.worker_snapshot(number),
-            on_change=self.plane.routing.apply,
+            on_change=self.plane.apply,
             stats=self.plane.counts,
         )
         gauges = self.plane.metrics.gauges
@@ -92,7 +96,13 @@ class Worker:
             await asyncio.wait({admin, orphaned})
             await self.watcher.stop()
             await self.plane.stop()
+            if self._redis is not None:
+                await self._redis.aclose()
             log.info("router_stopped", instance=self.name)
+
+    def _checks(self) -> dict[str, bool]:
+        """The checks of `GET /health`; the router uses no broker."""
+        return {"database": self.watcher.connected, "redis": True, "broker": True}
 
     def _catch_signals(self) -> None:
         """The first signal starts the drain; a second SIGTERM changes nothing (Dokku sends one)."""
@@ -124,15 +134,20 @@ class Worker:
 
 
 def plane_settings(
-    settings: RouterSettings, manifest: Manifest, *, is_connected: Callable[[], bool]
+    settings: RouterSettings,
+    manifest: Manifest,
+    *,
+    redis: Redis | None,
+    checks: Callable[[], dict[str, bool]],
 ) -> PlaneSettings:
     """The data plane's settings from environment and manifest."""
     entries = {"monolith": manifest.monolith.upstream} | {
         name: service.upstream for name, service in manifest.services.items()
     }
     router = manifest.router
+    table = route_table(manifest)
     return PlaneSettings(
-        table=route_table(manifest),
+        table=table,
         upstream_urls=settings.upstream_urls,
         upstreams={name: _upstream_settings(entry) for name, entry in entries.items()},
         limits=ClientLimits(
@@ -146,7 +161,14 @@ def plane_settings(
         allowed_origins=settings.allowed_origins,
         override_secrets=settings.override_secrets,
         version=settings.version,
-        is_connected=is_connected,
+        checks=checks,
+        edge=build_gate(
+            table.routes,
+            redis,
+            jwt_secrets=settings.jwt_secrets,
+            jwt_issuer=settings.jwt_issuer,
+            identity_secrets=settings.identity_secrets,
+        ),
     )
 
 

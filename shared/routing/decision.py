@@ -38,6 +38,8 @@ REASONS: Mapping[str, str] = {
     "percent_all": "the percent is 100",
     "no_flag": "the control store has no flag for the route",
     "not_configured": "no address is configured for the service",
+    "fallback": "the decided side failed before it got anything, and the other side may answer",
+    "ejected": "the decided side is ejected, and the other side may answer",
     "unmatched": "no route of the manifest fits, so the monolith owns it",
 }
 

@@ -44,3 +44,8 @@ class RoutePolicy(_Model):
     allowed_networks: tuple[Network, ...] = ()
     allowed_methods: tuple[Method, ...] = ()
     security_headers: bool = False
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the router has anything to do for the route before it passes a request on."""
+        return self != RoutePolicy()

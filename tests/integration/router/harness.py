@@ -12,7 +12,7 @@ from typing import Any
 from router.client_connection import ClientLimits
 from router.data_plane import DataPlane, PlaneSettings
 from router.upstreams import UpstreamSettings
-from shared.control.model import ControlState, Flag
+from shared.control.model import ControlState, Flag, Placement
 from shared.routing.routes import RouteSpec, RouteTable
 
 #: Longest wait for anything in a test; never what a test measures.
@@ -244,6 +244,7 @@ class Rig:
     port: int
     clients: list[Client] = field(default_factory=list)
     version: int = 1
+    placements: dict[str, Placement] = field(default_factory=dict)
 
     async def client(self) -> Client:
         client = Client(*await asyncio.open_connection("127.0.0.1", self.port))
@@ -274,7 +275,7 @@ class Rig:
             )
             for spec in self.plane.routing.table.routes
         }
-        self.plane.routing.apply(ControlState(self.version, flags, {}))
+        self.plane.apply(ControlState(self.version, flags, self.placements))
 
     def causes(self) -> dict[str, int]:
         return {str(cause): count for cause, count in self.plane.metrics.causes.items()}
