@@ -174,7 +174,7 @@ class AppDokku(Frozen):
     others have no virtual host and are reached as `<app>.web` on the internal network. `attach`: from
     creation (the router, whose one-off containers must reach the services) or after the health checks
     (services: the alias appears only when healthy). `paths`: a change below them, or below the host's
-    `shared_paths`, means that the app must be deployed. `deploy_after`: apps deployed before this one.
+    `image_paths`, or with `uses_shared` its `shared_paths`, means that the app must be deployed. `deploy_after`: apps deployed before this one.
     """
 
     public: bool = False
@@ -196,6 +196,7 @@ class AppDokku(Frozen):
         str, Field(pattern=r"^(no|always|unless-stopped|on-failure(:[0-9]+)?)$")
     ] = "on-failure:10"
     paths: tuple[str, ...] = ()
+    uses_shared: bool = True
     deploy_after: tuple[AppName, ...] = ()
 
     @model_validator(mode="after")
@@ -283,6 +284,7 @@ class DokkuSection(Frozen):
     container_port: int = Field(8080, ge=1, le=65535)
     letsencrypt_email: str = ""
     letsencrypt_server: str = "default"
+    image_paths: tuple[str, ...] = ()
     shared_paths: tuple[str, ...] = ()
     deploy_parallel: int = Field(1, ge=1, le=16)
     common_config: Config = {}

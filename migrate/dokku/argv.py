@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from migrate.dokku import grammar
 from shared.errors import OperatorError
 
-#: Words that `xargs -n 1`, which splits the line on the host, hands to echo as its own options.
-_EATEN = re.compile(r"-[neE]+")
+#: Words that `xargs -n 1`, which splits the line on the host, hands to echo as its own options: they
+#: vanish, or arrive as the text of echo's own help.
+_EATEN = re.compile(r"-[neE]+|--version|--help")
 #: Longest wait for a command that only changes or reads properties, in seconds.
 SHORT_SECONDS = 120.0
 #: Longest wait for a command that replaces containers or pulls images, in seconds.
@@ -86,7 +87,9 @@ def ssh_line(words: Sequence[str]) -> str:
         if word == "" or "\n" in word or "\0" in word:
             raise UnsafeWordError(name, "an empty word or a line break does not survive ssh")
         if _EATEN.fullmatch(word):
-            raise UnsafeWordError(name, f"the word {word} is swallowed on the way")
+            raise UnsafeWordError(
+                name, f"the word {word} is taken by the program that splits the line"
+            )
         if "git" in name and shlex.quote(word) != word:
             raise UnsafeWordError(name, f"{word!r} would need quotes, which git commands keep")
     return shlex.join(words)

@@ -218,20 +218,30 @@ async def _store(transport: Transport, desired: DesiredHost, name: str) -> Obser
     kind = model.kind
     if (await transport.run(command(f"{kind}:exists", name))).exit != 0:
         return None
-    flags = ("--status", "--version", "--dsn", "--exposed-ports", "--post-create-network")
-    values, links, backup = await gather(
-        gather(*(_text(transport, f"{kind}:info", name, flag) for flag in flags)),
+    text, links, backup = await gather(
+        _text(transport, f"{kind}:info", name),
         _text(transport, f"{kind}:links", name),
         _backup(transport, kind, name),
     )
-    status, version, dsn, exposed, network = (reports.value(text) for text in values)
+    found = reports.information(text)
+    for key in ("status", "version", "dsn"):
+        if key not in found:
+            raise reports.UnreadableReportError(f"{kind}:info", f"there is no {key}")
     database = None
-    if kind == "postgres" and status == "running":
+    if kind == "postgres" and found["status"] == "running":
         database = await _probe(transport, desired, name)
     return ObservedStore(
-        name, kind, status, version, dsn, reports.words(links), reports.listed(network), exposed,
-        backup, database,
-    )  # fmt: skip
+        name=name,
+        kind=kind,
+        status=found["status"],
+        version=found["version"],
+        dsn=found["dsn"],
+        links=reports.words(links),
+        post_create_network=reports.listed(found.get("post-create-network", "")),
+        exposed=found.get("exposed-ports", ""),
+        backup=backup,
+        database=database,
+    )
 
 
 async def _backup(transport: Transport, kind: str, name: str) -> str:

@@ -86,11 +86,17 @@ def words(text: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def value(text: str) -> str:
-    """The one value of an information flag; `-` means none."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    last = lines[-1].strip() if lines else ""
-    return "" if last == "-" else last
+def information(text: str) -> dict[str, str]:
+    """The lines `Key words:   value` of a store's information, as `key-words`; `-` means none.
+
+    The whole text is read because the flag `--version` cannot travel over ssh.
+    """
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        key, colon, rest = line.strip().partition(":")
+        if colon and key and not line.startswith(("----->", "=====>")):
+            found[key.lower().replace(" ", "-")] = "" if rest.strip() == "-" else rest.strip()
+    return found
 
 
 def options(docker: Mapping[str, str], phase: str) -> tuple[str, ...]:

@@ -86,6 +86,12 @@ def info(host: FakeHost, call: Call) -> str:
         "--config-options": store.config_options or "-",
         "--links": " ".join(store.links) or "-",
     }
+    if not call.flags:
+        lines = [f"=====> {store.name} {store.kind} service information"]
+        for flag, value in values.items():
+            key = flag.removeprefix("--").replace("-", " ").capitalize() + ":"
+            lines.append(f"       {key:<20} {value:<25}")
+        return "\n".join(lines) + "\n"
     (flag,) = call.flags
     return values[flag] + "\n"
 

@@ -13,7 +13,7 @@ from migrate.dokku.apply import Applier
 from migrate.dokku.change import Effect, Plan
 from shared.manifest import Manifest
 from tests.dokku_host.host import FakeHost, make_host
-from tests.dokku_host.operator import applier_for, deploy_directly
+from tests.dokku_host.operator_side import applier_for, deploy_directly
 from tests.dokku_host.postgres import Databases
 from tests.dokku_host.state import State
 
