@@ -27,6 +27,8 @@ MAX_CONFLICT_RUNS = 4
 #: Longest sleep for a new epoch before the same side is asked again, in seconds: a switch that was
 #: called off opens the old side without a new epoch.
 RECHECK_SECONDS = 0.1
+#: Half of the first such sleep, in seconds; the sleeps double. A new owner opens within milliseconds.
+FIRST_RECHECK_SECONDS = 0.002
 #: How long a transaction waits for the new owner, in seconds: far above a switch (50 ms), below
 #: the time limits of the routes.
 MOVE_SECONDS = 15.0
@@ -55,6 +57,7 @@ class Database:
         self._on_commit = on_commit
         self._move_seconds = move_seconds
         self._sides: dict[int, Side] = {}
+        self._owner: tuple[int, Side] = (0, "shared")  # in this epoch, this side took a write
 
     @property
     def shared(self) -> Pool:
@@ -87,21 +90,29 @@ class Database:
         """
         seconds = self._move_seconds if move_seconds is None else move_seconds
         until = asyncio.get_running_loop().time() + seconds
-        conflicts = 0
+        conflicts = refusals = 0
         while True:
             placement = self.placement
+            side = self._side(placement)
+            if refusals % 2:  # the placement may be late: whoever does not refuse is the owner
+                side = self._other(side)
             try:
-                result = await self._run(_side(placement), work, isolation)
+                result = await self._run(side, work, isolation)
             except Exception as error:
                 cause = _postgres_error(error)
                 if cause is not None and cause.sqlstate == TABLES_MOVED:
-                    await self._wait_for_move(placement, until, seconds, error)
+                    refusals += 1
+                    await self._wait_for_move(placement, until, seconds, error, refusals)
+                    if self.placement.epoch != placement.epoch:
+                        refusals = 0
                 elif cause is not None and _may_run_again(cause, conflicts):
                     conflicts += 1
                     await asyncio.sleep(0.01 * 2**conflicts)
                 else:
                     raise
                 continue
+            if refusals:  # only a write can have been refused, and its success tells the owner
+                self._owner = (placement.epoch, side)
             if self._on_commit is not None:
                 self._on_commit()
             return result
@@ -111,7 +122,7 @@ class Database:
 
         Runs once more on another connection if the first one turns out to be dead.
         """
-        side = _side(self.placement)
+        side = self._side(self.placement)
         again = True
         while True:
             async with self._connection(side) as connection:
@@ -159,18 +170,35 @@ class Database:
             finally:
                 del self._sides[id(connection)]
 
+    def _side(self, placement: Placement) -> Side:
+        """The side that the placement names, or the one that took a write since it was changed."""
+        epoch, side = self._owner
+        return side if epoch == placement.epoch else _side(placement)
+
+    def _other(self, side: Side) -> Side:
+        other: Side = "own" if side == "shared" else "shared"
+        return other if other in self.pools.by_side() else side
+
     async def _wait_for_move(
-        self, placement: Placement, until: float, seconds: float, error: Exception
+        self,
+        placement: Placement,
+        until: float,
+        seconds: float,
+        error: Exception,
+        refusals: int,
     ) -> None:
-        """Sleep until a newer epoch is known, at most RECHECK_SECONDS; raise after the deadline."""
+        """Sleep until a newer epoch is known, or until the other side may be open; raise after the deadline.
+
+        The side that does not own the tables refuses every write, so trying either is safe: writers
+        go on although whoever switched the sides died before it could record the new placement.
+        """
         remaining = until - asyncio.get_running_loop().time()
         if remaining <= 0:
             raise TablesMovedError(
                 self.service, placement.side, placement.epoch, seconds
             ) from error
-        await self._placements.wait_for_epoch(
-            self.service, placement.epoch, min(remaining, RECHECK_SECONDS)
-        )
+        pause = min(remaining, RECHECK_SECONDS, FIRST_RECHECK_SECONDS * 2 ** min(refusals, 10))
+        await self._placements.wait_for_epoch(self.service, placement.epoch, pause)
 
 
 def _postgres_error(error: BaseException) -> asyncpg.PostgresError | None:

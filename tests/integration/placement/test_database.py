@@ -156,6 +156,22 @@ async def test_the_new_side_that_opens_after_the_epoch_is_waited_for(
     assert await sides.rows("own") == ["late"]
 
 
+async def test_a_write_finds_the_new_owner_although_nobody_recorded_the_new_placement(
+    sides: TwoSides, database_access: Database
+) -> None:
+    async def work(connection: Connection) -> str:
+        await connection.execute(INSERT, uuid.uuid4(), "found")
+        return database_access.side(connection)
+
+    await sides.fence("shared", closed=True)
+    await sides.fence("own", closed=False)
+    assert await database_access.transaction(work) == "own"
+    assert await database_access.fetchval("SELECT count(*) FROM notes") == 1
+    await sides.fence("own", closed=True)
+    await sides.fence("shared", closed=False)
+    assert await database_access.transaction(work) == "shared"
+
+
 async def test_a_write_that_never_finds_its_new_owner_fails_with_the_side_and_epoch(
     sides: TwoSides, database_access: Database
 ) -> None:
