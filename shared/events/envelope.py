@@ -114,4 +114,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(entry) for entry in value]
     raise TypeError(f"{type(value).__name__} has no JSON form in an event")
-
