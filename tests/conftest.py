@@ -109,7 +109,7 @@ def local_stack(
     finally:
         if request.session.testsfailed > failed_before:
             for log in sorted((directory / "logs").glob("*.log")):
-                print(f"--- {log.name} ---\n{tail(log, 30)}")
+                print(f"--- {log.name} ---\n{tail(log, 8)}")
         _command(directory, "down", "--wipe", "--yes")
 
 

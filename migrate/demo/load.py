@@ -1,6 +1,6 @@
-"""The load as a process of its own: `python -m migrate.demo.load URL RATE CLIENTS SEED [PREFIX]`.
+"""The load as a process of its own: `python -m migrate.demo.load URL RATE CLIENTS SEED [PREFIXES]`.
 
-With a PREFIX such as `content.` only routes whose name begins with it are asked for.
+With PREFIXES such as `content.,auth.me` only routes whose names begin so are asked for.
 
 It writes one JSON line per event (`measurements.Line`) and ends when its standard input is closed.
 """
@@ -28,7 +28,7 @@ SIGN_UPS_AT_ONCE = 4
 LAST_ANSWERS_SECONDS = 20.0
 
 
-async def run(url: str, rate: float, count: int, seed: int, prefix: str) -> None:
+async def run(url: str, rate: float, count: int, seed: int, prefixes: str) -> None:
     """Sign up, ask for the vocabulary, send `rate` requests a second in sum until stdin is closed."""
     parts = urlsplit(url)
     host, port = parts.hostname or "127.0.0.1", parts.port or 80
@@ -45,7 +45,7 @@ async def run(url: str, rate: float, count: int, seed: int, prefix: str) -> None
     tally = _restart(clients)
     reporter = asyncio.create_task(_report(tally))
     tasks = [
-        asyncio.create_task(client.run(words, mix_of(prefix), rate / count, over))
+        asyncio.create_task(client.run(words, mix_of(prefixes), rate / count, over))
         for client in clients
     ]
     try:
@@ -124,11 +124,11 @@ class _UntilClosed(asyncio.Protocol):
 
 def main(arguments: list[str]) -> int:
     url, rate, clients, seed = arguments[:4]
-    prefix = arguments[4] if len(arguments) > 4 else ""
+    prefixes = arguments[4] if len(arguments) > 4 else ""
     started = time.monotonic()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run(url, float(rate), int(clients), int(seed), prefix))
+            runner.run(run(url, float(rate), int(clients), int(seed), prefixes))
     except (SignUpError, RequestFailedError) as error:
         print(
             f"the load could not start after {time.monotonic() - started:.1f} s: {error}",

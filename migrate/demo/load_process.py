@@ -93,11 +93,11 @@ _NOTHING = Sample(at=0.0, sent=0, answered=0, failed=0, in_flight=0)
 
 @asynccontextmanager
 async def running_load(
-    url: str, *, rate: float, clients: int, seed: int = 1, prefix: str = ""
+    url: str, *, rate: float, clients: int, seed: int = 1, prefixes: str = ""
 ) -> AsyncIterator[LoadProcess]:
     """A load of `rate` requests a second in sum, by `clients` clients; gone when the block ends.
 
-    `prefix` restricts it to routes whose name begins so, e.g. `content.`.
+    `prefixes` restricts it to routes whose names begin so, e.g. `content.,auth.me`.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -107,7 +107,7 @@ async def running_load(
         str(rate),
         str(clients),
         str(seed),
-        prefix,
+        prefixes,
         cwd=REPOSITORY,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

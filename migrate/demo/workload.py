@@ -58,9 +58,9 @@ def make_call(route: str, words: Vocabulary, random: Random, refresh_token: str)
     return Call(route, "GET", _AUTH[route], needs_token=True)
 
 
-def mix_of(prefix: str) -> dict[str, int]:
-    """The part of MIX whose routes begin with `prefix`."""
-    return {route: share for route, share in MIX.items() if route.startswith(prefix)}
+def mix_of(prefixes: str) -> dict[str, int]:
+    """The part of MIX whose routes begin with one of the comma-separated prefixes."""
+    return {route: MIX[route] for route in MIX if route.startswith(tuple(prefixes.split(",")))}
 
 
 def draw_route(mix: Mapping[str, int], random: Random) -> str:

@@ -17,6 +17,7 @@ from migrate.stack.local import LocalStack
 from migrate.stack.probe import ProbeAnswer, get
 from migrate.stack.programs import ServerKind
 from shared.control.barrier import wait_until_applied
+from shared.control.instances import list_instances
 from shared.control.model import FlagChange
 from shared.control.store import ControlStore
 
@@ -27,9 +28,12 @@ pytestmark = pytest.mark.timeout(300)
 
 
 async def set_content(stack: LocalStack, percent: float) -> int:
-    """Set the flags of content; returns how many routers have applied it."""
+    """Wait until all routers report, set the flags of content; returns how many routers have applied it."""
     store = await ControlStore.connect(stack.facts.shared_url)
     try:
+        async with asyncio.timeout(RECOVERY_SECONDS):
+            while not await all_routers_report(store, stack.facts.router_workers):
+                await asyncio.sleep(0.1)
         state = await store.state()
         routes = [name for name, flag in state.flags.items() if flag.service == "content"]
         change = await store.set_flags(
@@ -43,11 +47,14 @@ async def set_content(stack: LocalStack, percent: float) -> int:
         await store.close()
 
 
+async def all_routers_report(store: ControlStore, wanted: int) -> bool:
+    return sum(row.is_live for row in await list_instances(store, kind="router")) == wanted
+
+
 @asynccontextmanager
-async def content_load(stack: LocalStack) -> AsyncIterator[LoadProcess]:
-    """Content requests only, by clients of both sides."""
+async def load_on(stack: LocalStack, prefixes: str) -> AsyncIterator[LoadProcess]:
     url = stack.facts.public_url
-    async with running_load(url, rate=150.0, clients=40, prefix="content.") as load:
+    async with running_load(url, rate=200.0, clients=30, prefixes=prefixes) as load:
         await load.wait_until_ready()
         yield load
 
@@ -82,17 +89,25 @@ async def sign_up_works(stack: LocalStack) -> None:
         assert (await client.post("/api/auth/verify-otp", json=body)).status_code == 200
 
 
-@pytest.mark.parametrize("kind", ["postgres", "redis", "rabbitmq"])
+@pytest.mark.parametrize(
+    ("kind", "percent", "prefixes"),
+    [
+        # Without its database a domain answers 503 (contract, 1.15); what the service has in memory goes on.
+        ("postgres", 100.0, "content.search,content.autocomplete"),
+        ("redis", 50.0, ""),
+        ("rabbitmq", 50.0, ""),
+    ],
+)
 async def test_content_is_served_while_a_server_is_dead_and_all_recovers_without_a_restart(
-    local_stack: LocalStack, kind: ServerKind
+    local_stack: LocalStack, kind: ServerKind, percent: float, prefixes: str
 ) -> None:
-    assert await set_content(local_stack, 50.0) == local_stack.facts.router_workers
+    assert await set_content(local_stack, percent) == local_stack.facts.router_workers
     pids = {s.name: s.pid for s in await local_stack.processes() if s.name not in (kind, "epmd")}
-    async with content_load(local_stack) as load:
-        await answers(load, 150)
+    async with load_on(local_stack, prefixes) as load:
+        await answers(load, 100)
         async with one_server_killed(local_stack, kind):
-            await answers(load, 450)
-        await answers(load, 150)
+            await answers(load, 300)
+        await answers(load, 100)
         result = await load.finish()
     assert result.failures == ()
     assert (result.failed, result.differing) == (0, 0)
@@ -120,7 +135,7 @@ async def test_a_router_without_postgresql_serves_from_its_snapshot_else_says_50
         refused = await first_answer(facts.ports["router"], "/api/search?q=matrix")
         assert refused.status == 503
         assert json.loads(refused.body)["error"]["code"] == "UNAVAILABLE"
-        ready = await get(HOST, facts.admin_ports[0], "/readyz")
+        ready = await first_answer(facts.admin_ports[0], "/readyz")
         assert ready.status == 503
     async with asyncio.timeout(RECOVERY_SECONDS):
         while (await get(HOST, facts.ports["router"], "/api/search?q=matrix")).status != 200:
