@@ -16,6 +16,9 @@ import pytest
 from pydantic import SecretStr
 
 from services.content.worker import build
+from shared.events.rabbitmq import BrokerSettings, RabbitBroker
+from shared.events.rabbitmq.link import call, open_channel
+from shared.events.topology import LADDER_SECONDS, Names
 from shared.events.worker import WorkerSettings, running_worker
 from shared.manifest import load_manifest
 from tests.support.platform_database import platform_database
@@ -86,6 +89,21 @@ async def world(postgres_url: str, redis_url: str, rabbitmq_url: str) -> AsyncIt
         async with running_worker("content", build, settings, MANIFEST):
             yield World(sql)
         await sql.close()
+        await remove_queues(rabbitmq_url, Names(MANIFEST.project.name, settings.events_prefix))
+
+
+async def remove_queues(url: str, names: Names) -> None:
+    """Take away what the worker has declared on the shared broker."""
+    waits = [names.wait("content", seconds) for seconds in LADDER_SECONDS]
+    queues = [names.queue("content"), names.dead("content"), names.unrouted, *waits]
+    broker = RabbitBroker(BrokerSettings(url, name="cleanup"))
+    async with broker.connection() as connection:
+        channel = await open_channel(connection, 5)
+        for queue in queues:
+            await call(channel, "queue_delete", 5, queue)
+        for exchange in (names.exchange, names.unrouted):
+            await call(channel, "exchange_delete", 5, exchange)
+    await broker.close()
 
 
 async def test_a_published_character_is_in_the_catalogue_under_the_same_id(world: World) -> None:
