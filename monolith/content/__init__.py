@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from monolith.content import resources, search
+from monolith.content.handlers import HANDLERS
 from monolith.content.index import CatalogueIndex
 from monolith.content.router import router
 from monolith.context import Part
@@ -18,4 +19,4 @@ def parts(_settings: Settings) -> Sequence[Part]:
     return (CatalogueIndex(),)
 
 
-DOMAIN = Domain("content", router, parts)
+DOMAIN = Domain("content", router, parts, HANDLERS)
