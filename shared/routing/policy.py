@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 def _is_network(text: str) -> str:
@@ -44,6 +44,14 @@ class RoutePolicy(_Model):
     allowed_networks: tuple[Network, ...] = ()
     allowed_methods: tuple[Method, ...] = ()
     security_headers: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.rate_limit is not None and self.rate_limit.by == "user" and self.auth == "none":
+            raise ValueError("a rate limit by user needs auth = user: an unchecked token can lie")
+        if self.identity_headers and self.auth == "none":
+            raise ValueError("identity_headers needs auth: there is nobody to speak of")
+        return self
 
     @property
     def is_active(self) -> bool:

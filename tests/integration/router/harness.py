@@ -302,6 +302,7 @@ async def start_rig(
     routes: tuple[RouteSpec, ...] = ROUTES,
     has_state: bool = True,
     percent: float = 0.0,
+    has_service: bool = True,
     **settings: Any,
 ) -> AsyncIterator[Rig]:
     """Two apps, a data plane and a listening socket; everything is checked and closed afterwards."""
@@ -312,7 +313,7 @@ async def start_rig(
     plane = DataPlane(
         PlaneSettings(
             table=RouteTable(routes),
-            upstream_urls={"monolith": apps[0].url, "content": apps[1].url},
+            upstream_urls={app.name: app.url for app in apps[: 1 + has_service]},
             upstreams={"monolith": chosen, "content": chosen},
             limits=limits or ClientLimits(),
             **settings,
