@@ -11,6 +11,7 @@ import typer
 from migrate.commands import (
     db_migrate,
     demo,
+    doctor,
     down,
     explain,
     flag,
@@ -48,6 +49,7 @@ app.command("logs")(logs.logs)
 app.command("demo")(demo.demo)
 app.command("url")(url.url)
 app.command("status")(status.status)
+app.command("doctor")(doctor.doctor)
 app.command("seed")(seed.seed)
 app.command("history")(history.history)
 app.command("explain")(explain.explain_request)

@@ -1,0 +1,1 @@
+"""Checks of a running installation; each gives findings and changes nothing."""
