@@ -97,7 +97,6 @@ class ChunkDecoder:
     def _size(self, line: bytes) -> None:
         digits, semicolon, extension = line.partition(b";")
         if semicolon:
-            digits = digits.rstrip(b" \t")
             self._spend(len(extension) + 1)
         if not digits or len(digits) > _MAX_SIZE_DIGITS or digits.translate(None, _HEX):
             raise ChunkError("a chunk size is not a hexadecimal number")

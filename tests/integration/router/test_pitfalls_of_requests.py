@@ -67,6 +67,8 @@ async def test_pitfall_http_1_0_has_no_transfer_encoding(rig) -> None:
         b"0x5\r\nhello\r\n0\r\n\r\n",
         b"5 5\r\nhello\r\n0\r\n\r\n",
         b"\r\n5\r\nhello\r\n0\r\n\r\n",
+        b"5 ;a\r\nhello\r\n0\r\n\r\n",
+        b"5 \r\nhello\r\n0\r\n\r\n",
         b"5_0\r\nhello\r\n0\r\n\r\n",
         b"5;a\nb\r\nhello\r\n0\r\n\r\n",
         b"5;" + b"a" * 300 + b"\r\nhello\r\n0\r\n\r\n",
@@ -104,7 +106,7 @@ async def test_pitfall_chunk_extensions_and_our_framing_are_written_anew(rig) ->
 
     router = await rig(script)
     answer = await router.ask(
-        POST + b'Transfer-Encoding: chunked\r\n\r\n003;x=y\r\nabc\r\n2 ; q="1"\r\nde\r\n000\r\n\r\n'
+        POST + b'Transfer-Encoding: chunked\r\n\r\n003;x=y\r\nabc\r\n2;q="1"\r\nde\r\n000\r\n\r\n'
     )
     assert answer.status == 200
     assert seen == [b"5\r\nabcde\r\n0\r\n\r\n"]

@@ -23,6 +23,7 @@ def side(percent: float, salt: str, key: str) -> str:
     return decide(Flag("r", "s", percent, salt), StickyKey(key, "user")).side
 
 
+@settings(deadline=None)
 @given(percents, percents, salts, keys)
 def test_widening_never_moves_anybody_back(a: float, b: float, salt: str, key: str) -> None:
     low, high = sorted((a, b))
@@ -30,13 +31,14 @@ def test_widening_never_moves_anybody_back(a: float, b: float, salt: str, key: s
         assert side(high, salt, key) == "service"
 
 
+@settings(deadline=None)
 @given(salts, keys)
 def test_nobody_is_at_the_service_at_0_and_everybody_at_100(salt: str, key: str) -> None:
     assert side(0, salt, key) == "monolith"
     assert side(100, salt, key) == "service"
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.floats(min_value=1, max_value=99), salts)
 def test_the_share_is_within_the_binomial_bound(percent: float, salt: str) -> None:
     count, share = 4000, threshold_of(percent) / BUCKETS

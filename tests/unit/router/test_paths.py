@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.routing.paths import PathRefusedError, canonical_path, query_is_clean
@@ -64,6 +64,7 @@ def test_an_empty_segment_is_not_found(raw: bytes) -> None:
     assert caught.value.status == 404
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40).map(lambda tail: b"/" + tail))
 def test_a_canonical_path_is_a_fixed_point_without_dot_segments(raw: bytes) -> None:
     try:
