@@ -7,6 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from random import Random
 
 from migrate.demo.http_client import Answer, KeepAliveClient, RequestFailedError
@@ -20,6 +21,18 @@ REFERENCE_CODE = "000000"
 
 class SignUpError(Exception):
     """A client could not get an account; the message has route and answer."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """Requests a second of one client; `epoch` grows with every change."""
+
+    per_client: float
+    epoch: int = 0
+
+    def change(self, per_client: float) -> None:
+        self.per_client = per_client
+        self.epoch += 1
 
 
 class SimulatedClient:
@@ -63,10 +76,11 @@ class SimulatedClient:
         return data
 
     async def run(
-        self, words: Vocabulary, mix: Mapping[str, int], per_second: float, over: asyncio.Event
+        self, words: Vocabulary, mix: Mapping[str, int], pace: Pace, over: asyncio.Event
     ) -> None:
         """Send requests at Poisson times until `over`; latency counts from the intended time."""
-        due = time.monotonic() + self._random.expovariate(per_second)
+        due = time.monotonic() + self._random.expovariate(pace.per_client)
+        epoch = pace.epoch
         while not over.is_set():
             pause = due - time.monotonic()
             if pause > 0:
@@ -80,7 +94,9 @@ class SimulatedClient:
                 draw_route(mix, self._random), words, self._random, self._refresh_token
             )
             await self._send(call, due)
-            due += self._random.expovariate(per_second)
+            if pace.epoch != epoch:  # what was due at the old pace is not made up for
+                epoch, due = pace.epoch, time.monotonic()
+            due += self._random.expovariate(pace.per_client)
 
     async def _send(self, call: Call, due: float) -> None:
         self._counter += 1

@@ -2,7 +2,8 @@
 
 With PREFIXES such as `content.,auth.me` only routes whose names begin so are asked for.
 
-It writes one JSON line per event (`measurements.Line`) and ends when its standard input is closed.
+It writes one JSON line per event (`measurements.Line`) and ends when its standard input is closed. A number
+on a line of its own there is a new RATE.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import asyncio
 import secrets
 import sys
 import time
+from collections.abc import Callable
 from random import Random
 from urllib.parse import urlsplit
 
 import uvloop
 
-from migrate.demo.client import SignUpError, SimulatedClient
+from migrate.demo.client import Pace, SignUpError, SimulatedClient
 from migrate.demo.http_client import RequestFailedError
 from migrate.demo.measurements import Line
 from migrate.demo.tally import Tally
@@ -40,13 +42,13 @@ async def run(url: str, rate: float, count: int, seed: int, prefixes: str) -> No
     await _sign_up(clients)
     words = await ask_vocabulary(clients[0])
     emit(Line(ready=count))
-    over = asyncio.Event()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: _UntilClosed(over), sys.stdin)
+    over, pace = asyncio.Event(), Pace(rate / count)
+    orders = Orders(over, lambda wanted: pace.change(wanted / count))
+    await asyncio.get_running_loop().connect_read_pipe(lambda: orders, sys.stdin)
     tally = _restart(clients)
     reporter = asyncio.create_task(_report(tally))
     tasks = [
-        asyncio.create_task(client.run(words, mix_of(prefixes), rate / count, over))
-        for client in clients
+        asyncio.create_task(client.run(words, mix_of(prefixes), pace, over)) for client in clients
     ]
     try:
         await _until_over(tasks, over)
@@ -112,11 +114,18 @@ def emit(line: Line) -> None:
     sys.stdout.flush()
 
 
-class _UntilClosed(asyncio.Protocol):
-    """Sets an event when the pipe is closed: also when the parent was killed."""
+class Orders(asyncio.Protocol):
+    """The parent's pipe: numbers are rates, its end is the end, also when the parent was killed."""
 
-    def __init__(self, over: asyncio.Event) -> None:
+    def __init__(self, over: asyncio.Event, change_rate: Callable[[float], None]) -> None:
         self._over = over
+        self._change_rate = change_rate
+        self._text = ""
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._text = (self._text + data.decode()).split("\n")
+        for line in lines:
+            self._change_rate(float(line))
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._over.set()

@@ -37,6 +37,11 @@ class LoadProcess:
             clients: int = await asyncio.shield(self._ready)
         return clients
 
+    def change_rate(self, per_second: float) -> None:
+        """Go on with another number of requests a second in sum."""
+        if self._process.stdin is not None:
+            self._process.stdin.write(f"{per_second}\n".encode())
+
     def check(self) -> None:
         """Raise StackError when the load has ended by itself."""
         if self._reader.done():

@@ -23,6 +23,13 @@ ACTOR = "migrate demo"
 PERCENTS = (0.0, 5.0, 25.0, 100.0, 0.0, 100.0)
 SAMPLE_SECONDS = 0.5
 APPLY_SECONDS = 5.0
+#: Of every step, the part after which answers are counted: those under way at the flip have arrived.
+SETTLE_SHARE = 0.25
+#: The load is too high for a machine on which more than this share of the clients wait for an answer.
+BUSY_SHARE = 0.5
+WARM_UP_SECONDS = 2.0
+LOWERING = 0.6
+MAX_LOWERINGS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,7 @@ async def demonstrate(
         ) as load:
             clients = await load.wait_until_ready()
             tell(f"{clients} clients have signed up and send requests")
+            await _find_pace(load, plan, tell)
             course = _Course(time.monotonic(), await _counts(system, plan))
             watch = asyncio.create_task(_watch(system, plan, load, course))
             try:
@@ -84,6 +92,19 @@ async def demonstrate(
     return _report(plan, course, last, result, setup_seconds)
 
 
+async def _find_pace(load: LoadProcess, plan: Plan, tell: Callable[[str], None]) -> None:
+    """Lower the rate until the machine carries it: a queue that only grows shows nothing but itself."""
+    rate = plan.requests_per_second
+    for _ in range(MAX_LOWERINGS):
+        await asyncio.sleep(WARM_UP_SECONDS)
+        load.check()
+        if load.latest.in_flight <= plan.clients * BUSY_SHARE:
+            return
+        rate *= LOWERING
+        load.change_rate(rate)
+        tell(f"this machine is busy: going on with {rate:.0f} requests a second")
+
+
 async def _step(
     store: ControlStore,
     system: System,
@@ -95,6 +116,7 @@ async def _step(
     begun, sent_before = time.monotonic(), load.latest
     change, barrier = await _move(store, plan.service, percent)
     course.percent = percent
+    await asyncio.sleep(plan.step_seconds * SETTLE_SHARE)
     counts_before = await _counts(system, plan)
     await asyncio.sleep(max(0.0, begun + plan.step_seconds - time.monotonic()))
     load.check()

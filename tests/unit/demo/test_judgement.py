@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from random import Random
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from migrate.demo.client import digest
+from migrate.demo.load import Orders
 from migrate.demo.measurements import LoadResult, latency_summary, percentile
 from migrate.demo.report import DemoReport, Point, Step, print_report, sparkline
 from migrate.demo.router_counts import RouterCounts, SideCounts, add_up
@@ -199,3 +201,14 @@ def test_a_good_demonstration_has_no_problem_and_its_table_shows_every_figure() 
 
 def test_a_sparkline_goes_from_low_to_high() -> None:
     assert sparkline([0.0, 0.5, 1.0]) == "▁▅█"
+
+
+def test_numbers_on_the_loads_input_are_rates_and_its_end_is_the_end() -> None:
+    over, rates = asyncio.Event(), list[float]()
+    orders = Orders(over, rates.append)
+    orders.data_received(b"200.0\n12")
+    orders.data_received(b"0\n")
+    assert rates == [200.0, 120.0]
+    assert not over.is_set()
+    orders.connection_lost(None)
+    assert over.is_set()
