@@ -36,9 +36,12 @@ async def run_split(
     copy_jobs: int = 4,
     verify_jobs: int = 2,
     throttle: Throttle | None = None,
+    direct: bool = False,
 ) -> Outcome:
     """Copy the service's tables to its own database and let them follow; goes on after a crash."""
-    plan = split_plan(copy_jobs=copy_jobs, verify_jobs=verify_jobs, throttle=throttle)
+    plan = split_plan(
+        copy_jobs=copy_jobs, verify_jobs=verify_jobs, throttle=throttle, direct=direct
+    )
     async with operation(context, plan.kind) as (journal, row):
         again = f"migrate db split {context.spec.service}"
         runner = Runner(plan, journal, row.id, again=again, observer=context.observer)

@@ -11,6 +11,7 @@ from migrate.split.follow_steps import (
     Subscribe,
     WayBack,
 )
+from migrate.split.preflight import Preflight
 from migrate.split.split_steps import (
     Claim,
     Copy,
@@ -27,12 +28,17 @@ from migrate.steps import Plan
 
 
 def split_plan(
-    *, copy_jobs: int = 4, verify_jobs: int = 2, throttle: Throttle | None = None
+    *,
+    copy_jobs: int = 4,
+    verify_jobs: int = 2,
+    throttle: Throttle | None = None,
+    direct: bool = False,
 ) -> Plan[SplitContext]:
     """Steps of a split. A failure keeps what is finished: hours of copying are not thrown away."""
     return Plan(
         kind="split",
         steps=(
+            Preflight(direct=direct),
             Claim(),
             Scaffold(),
             Tables(),

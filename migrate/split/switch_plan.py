@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from migrate.split.canary import Proof
 from migrate.split.gate import Gate
+from migrate.split.loose_keys import CutKeys
 from migrate.split.names import Direction
 from migrate.split.switch import SwitchContext
 from migrate.split.switch_after import (
@@ -32,6 +33,7 @@ def switch_plan(direction: Direction) -> Plan[SwitchContext]:
         steps=(
             Ready(),
             Gate(),
+            CutKeys(),
             Hold(),
             Lock(),
             Token(),

@@ -1,0 +1,130 @@
+"""Everything that is looked at before a split changes anything, and the refusal when it must not start."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from migrate.split.boundary import read_boundary
+from migrate.split.context import SplitContext
+from migrate.split.dump import client_programs
+from migrate.split.findings import Finding, Weight, refusals, sorted_findings
+from migrate.split.model import RefusedError
+from migrate.split.names import Direction, Side
+from migrate.split.schema_copy import check_adopted
+from migrate.split.server_rules import judge_servers
+from migrate.split.slots import culprits
+from migrate.split.table_rules import judge_tables
+from migrate.steps import Check, Step, needed
+from shared.states import DataState
+
+#: Free disk that a copy wants, as a multiple of the tables with their indexes.
+DISK_FACTOR = 1.1
+
+
+async def preflight(context: SplitContext, *, direct: bool = False) -> list[Finding]:
+    """Findings about servers, tables, traffic and disk; reads only."""
+    shared = await context.control(Side.SHARED)
+    own = await context.control(Side.OWN)
+    names = [table.name for table in context.spec.tables]
+    publications = [context.names.publication(direction) for direction in Direction]
+    boundary = await read_boundary(shared, names, publications)
+    extensions = frozenset(
+        row["name"] for row in await own.fetch("SELECT name FROM pg_available_extensions")
+    )
+    facts = context.facts
+    found = judge_servers(facts)
+    found += judge_tables(
+        boundary,
+        bypasses_row_security=facts[Side.SHARED].is_superuser or facts[Side.SHARED].bypasses_rls,
+        deletion_events=context.spec.deletion_events,
+        target_extensions=extensions,
+    )
+    found += _client_findings(max(server.major for server in facts.values()))
+    found += [
+        Finding(
+            "old_transaction", Weight.WARN, "shared server",
+            f"a slot would wait for {who}", "let it end",
+        )
+        for who in await culprits(shared)
+    ]  # fmt: skip
+    size = sum(table.total_bytes for table in boundary.tables.values())
+    found += _disk_findings(size, free_bytes(context))
+    if context.desk is not None and not direct:
+        found += [
+            Finding(
+                "traffic", Weight.REFUSE, route, "is not answered by the service alone",
+                f"`migrate flag set {context.spec.service} --percent 100` first, or split with --direct",
+            )
+            for route in await context.desk.writers_elsewhere()
+        ]  # fmt: skip
+    return sorted_findings(found)
+
+
+def _client_findings(newest_server: int) -> list[Finding]:
+    newest = max((major for major, _ in client_programs()), default=0)
+    if newest >= newest_server:
+        return []
+    return [
+        Finding(
+            "client_programs", Weight.REFUSE, "this machine",
+            f"has pg_dump {newest or 'not at all'}, the servers need {newest_server}",
+            f"install postgresql-client-{newest_server}",
+        )
+    ]  # fmt: skip
+
+
+def free_bytes(context: SplitContext) -> int | None:
+    """Free disk of the own server when it is this machine; SQL does not tell it otherwise."""
+    directory = context.facts[Side.OWN].data_directory
+    host = urlsplit(context.endpoints[Side.OWN].dsn).hostname or "localhost"
+    if directory is None or host not in ("localhost", "127.0.0.1", "::1"):
+        return None
+    try:
+        return os.statvfs(Path(directory)).f_bavail * os.statvfs(Path(directory)).f_frsize
+    except OSError:
+        return None
+
+
+def _disk_findings(size: int, free: int | None) -> list[Finding]:
+    wanted = int(size * DISK_FACTOR)
+    if free is None:
+        return [
+            Finding(
+                "disk", Weight.WARN, "own server",
+                f"needs {wanted:,} bytes of free disk, which cannot be read from here", "look yourself",
+            )
+        ]  # fmt: skip
+    if free < wanted:
+        return [
+            Finding(
+                "disk", Weight.REFUSE, "own server", f"has {free:,} bytes of free disk and needs {wanted:,}",
+                "make room",
+            )
+        ]  # fmt: skip
+    return []
+
+
+class Preflight(Step[SplitContext]):
+    """Refuses to start when something would do harm; a split under way is not judged again."""
+
+    name = "preflight"
+    title = "look at servers, rights, tables and traffic"
+    deadline_seconds = 120.0
+
+    def __init__(self, *, direct: bool = False) -> None:
+        self._direct = direct
+
+    async def check(self, context: SplitContext) -> Check:
+        return needed()
+
+    async def apply(self, context: SplitContext) -> Mapping[str, Any]:
+        found = await preflight(context, direct=self._direct)
+        if refused := refusals(found):
+            raise RefusedError(f"db split {context.spec.service}", map(str, refused))
+        if (await context.control_desk.placement()).state is DataState.SHARED:
+            await check_adopted(context)
+        return {"warnings": [str(entry) for entry in found if entry.weight is Weight.WARN]}
