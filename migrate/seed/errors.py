@@ -32,3 +32,17 @@ class CatalogueError(OperatorError):
             f"{shown}\ncorrect them and run `migrate seed` again"
         )
         self.problems = tuple(problems)
+
+
+class AlreadySeededError(OperatorError):
+    """A random seed makes one set of people; this one has made another number of them before."""
+
+    def __init__(self, random_seed: int, there: int, wanted: int) -> None:
+        super().__init__(
+            f"random seed {random_seed} has already made {there} people in this database, not"
+            f" {wanted}; nothing was changed. For further people take another seed:"
+            f" `migrate seed --users {wanted} --random-seed {random_seed + 1}`"
+        )
+        self.random_seed = random_seed
+        self.there = there
+        self.wanted = wanted
