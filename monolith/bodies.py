@@ -44,7 +44,13 @@ class ReadRequest(Request):
 
 
 def media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    """The declared type; one whose characters are not UTF-8 counts as another type."""
+    kind, _, rest = request.headers.get("content-type", "").partition(";")
+    for parameter in rest.split(";"):
+        name, _, value = parameter.strip().partition("=")
+        if name.lower() == "charset" and value.strip('"').lower() not in {"utf-8", "utf8"}:
+            return f"{kind.strip()};{parameter.strip()}".lower()
+    return kind.strip().lower()
 
 
 async def read_bytes(request: Request, limit_bytes: int, extra_bytes: int = 0) -> bytes:

@@ -33,7 +33,7 @@ def start_logging(level: str) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("pika").setLevel(logging.WARNING)
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # the worker names what it waits for
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 

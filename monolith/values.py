@@ -19,6 +19,7 @@ from pydantic import (
 
 UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -55,9 +56,12 @@ def _identifier(value: object) -> object:
     return value
 
 
-def _not_boolean(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("must be a whole number")  # noqa: TRY004 - pydantic reports ValueError only
+def _whole(value: object) -> object:
+    """Numbers, or decimal digits as text."""
+    if isinstance(value, str) and WHOLE.fullmatch(value.strip()):
+        return int(value)
+    if isinstance(value, bool | str):
+        raise ValueError("must be a whole number")  # noqa: TRY004 - pydantic wants ValueError
     return value
 
 
@@ -87,7 +91,7 @@ def json_bytes(value: object) -> int:
 Timestamp = Annotated[datetime, PlainSerializer(format_timestamp, return_type=str)]
 TimestampIn = Annotated[datetime, BeforeValidator(parse_timestamp)]
 Identifier = Annotated[UUID, BeforeValidator(_identifier)]
-Integer = Annotated[int, BeforeValidator(_not_boolean)]
+Integer = Annotated[int, BeforeValidator(_whole)]
 JsonObject = Annotated[dict[str, Any], AfterValidator(_json_object)]
 # Limits are added at the field: Field(min_length=…, max_length=…), counted in code points.
 Trimmed = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(storable)]

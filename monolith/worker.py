@@ -7,7 +7,8 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from monolith.app import parts_of
@@ -17,7 +18,7 @@ from monolith.domains import DOMAINS
 from monolith.events.consumer import run_consumer
 from monolith.events.dispatch import Dispatcher
 from monolith.events.outbox import clean_up
-from monolith.events.relay import run_direct, run_relay
+from monolith.events.relay import direct_batch, run_direct, run_relay
 from monolith.events.topology import Names
 from monolith.idempotency import forget_expired
 from monolith.logs import start_logging, start_sentry
@@ -53,9 +54,26 @@ class Worker:
         self.dispatcher = Dispatcher(self._context, domains)
         self._schedules = (*SCHEDULES, *(s for domain in domains for s in domain.schedules))
 
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """The worker's connections, without its jobs."""
+        await self._context.open()
+        try:
+            yield
+        finally:
+            await self._context.close()
+
+    async def settle(self) -> None:
+        """Handle everything that waits in the outbox, here and now, without a broker."""
+        while await direct_batch(self._context, self.dispatcher):
+            pass
+
     async def run(self, stop: asyncio.Event) -> None:
         """Work until stop is set; whatever ends early is named and ends the process."""
-        await self._context.open()
+        async with self.opened():
+            await self._run(stop)
+
+    async def _run(self, stop: asyncio.Event) -> None:
         tasks = [asyncio.create_task(job, name=name) for name, job in self._jobs()]
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -67,7 +85,6 @@ class Worker:
             for task in (stopping, *tasks):
                 task.cancel()
             await asyncio.gather(stopping, *tasks, return_exceptions=True)
-            await self._context.close()
 
     def _jobs(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         settings = self._settings
@@ -77,8 +94,9 @@ class Worker:
         else:
             names = Names(settings.events_exchange, settings.events_queue)
             url = settings.rabbitmq_url
-            jobs.append(("consumer", run_consumer(self.dispatcher, url, names)))
-            jobs.append(("relay", run_relay(self._context, url, names.exchange)))
+            declared = asyncio.Event()  # nothing is published before the queue is bound
+            jobs.append(("consumer", run_consumer(self.dispatcher, url, names, declared)))
+            jobs.append(("relay", run_relay(self._context, url, names.exchange, declared)))
         return jobs
 
     async def _repeat(self, schedule: Schedule) -> None:

@@ -30,7 +30,7 @@ def _address(value: str) -> str:
     return value
 
 
-Email = Annotated[Trimmed, Field(max_length=320), AfterValidator(_address)]
+Email = Annotated[Trimmed, Field(min_length=3, max_length=320), AfterValidator(_address)]
 Password = Annotated[str, Field(min_length=8, max_length=128), AfterValidator(storable)]
 Code = Annotated[Trimmed, Field(pattern=r"^[0-9]{6}$")]
 ReferralCode = Annotated[Trimmed, Field(min_length=1, max_length=32)]

@@ -164,7 +164,7 @@ class PinIn(Wire):
 
 
 class ReactionIn(Wire):
-    reaction_type: Literal["like", "dislike"] | None
+    reaction_type: Literal["like", "dislike"] | None = None  # null takes it back
 
 
 class SpeakIn(Wire):

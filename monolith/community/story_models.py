@@ -15,7 +15,7 @@ CharacterName = Annotated[Trimmed, Field(min_length=1, max_length=120)]
 Cast = Annotated[list[CharacterName], Field(min_length=1, max_length=5)]
 Universe = Annotated[Trimmed, Field(max_length=200)]
 StoryText = Annotated[Trimmed, Field(min_length=1, max_length=50_000)]
-Theme = Annotated[Trimmed, Field(max_length=50)]
+Theme = Annotated[Trimmed, Field(min_length=1, max_length=50)]
 
 
 class Author(Wire):

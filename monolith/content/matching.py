@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TypeVar
 
 from rapidfuzz import process
@@ -15,7 +15,6 @@ from rapidfuzz.distance import Levenshtein
 
 CLASSES = ("exact", "prefix", "word", "substring", "fuzzy")
 KINDS = ("title", "character", "actor")
-_OTHER = re.compile(r"[\W_]+")
 _LAST = "\U0010ffff"
 V = TypeVar("V")
 
@@ -23,8 +22,8 @@ V = TypeVar("V")
 def norm(text: str) -> str:
     """NFKD, no combining marks, case folded, other runs than letters and digits one space."""
     decomposed = unicodedata.normalize("NFKD", text)
-    plain = "".join(c for c in decomposed if not unicodedata.combining(c))
-    return _OTHER.sub(" ", plain.casefold()).strip()
+    plain = "".join(c for c in decomposed if unicodedata.category(c)[0] != "M").casefold()
+    return " ".join("".join(run) for is_word, run in groupby(plain, str.isalnum) if is_word)
 
 
 def distance_bound(query: str) -> int:

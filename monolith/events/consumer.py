@@ -19,11 +19,14 @@ PREFETCH = 2 * HANDLERS
 PAUSE_SECONDS = 1.0
 
 
-async def run_consumer(dispatcher: Dispatcher, url: str, names: Names) -> None:
+async def run_consumer(
+    dispatcher: Dispatcher, url: str, names: Names, declared: asyncio.Event
+) -> None:
     """For ever: declare, consume, connect again."""
     while True:
         try:
             await declare(url, names, dispatcher.types())
+            declared.set()
             await _consume(dispatcher, url, names)
         except LinkLostError as error:
             log.warning("consumer waits for the broker: %s", error)

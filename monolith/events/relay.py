@@ -22,8 +22,9 @@ PAUSE_SECONDS = 1.0
 AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ApiError)
 
 
-async def run_relay(context: Context, url: str, exchange: str) -> None:
-    """For ever: connect, relay, connect again."""
+async def run_relay(context: Context, url: str, exchange: str, declared: asyncio.Event) -> None:
+    """For ever: connect, relay, connect again; begins once the exchange is there."""
+    await declared.wait()
     while True:
         try:
             link = await open_link(url, "monolith/relay")
