@@ -11,7 +11,9 @@ import typer
 from migrate.commands import (
     db_migrate,
     demo,
+    deploy,
     doctor,
+    dokku,
     down,
     explain,
     flag,
@@ -43,6 +45,8 @@ app.add_typer(instances.app, name="instances")
 db = typer.Typer(help="Tables: schema, split, verification.", no_args_is_help=True)
 db.command("migrate")(db_migrate.migrate_schemas)
 app.add_typer(db, name="db")
+app.add_typer(dokku.app, name="dokku")
+app.command("deploy")(deploy.deploy)
 app.command("up")(up.up)
 app.command("down")(down.down)
 app.command("logs")(logs.logs)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from migrate.dokku import reports
 from migrate.dokku.argv import DokkuCommand, command
 from migrate.dokku.database import DatabaseState, parse_probe, probe_sql
-from migrate.dokku.desired import DesiredApp, DesiredHost
+from migrate.dokku.desired import DesiredHost
 from migrate.dokku.transport import MISSING_APP, CommandFailedError, Transport, must
 
 T = TypeVar("T")
@@ -137,8 +137,15 @@ async def observe(
     networks = {desired.section.network}
     networks |= {n for s in stores for n in desired.section.stores[s].networks}
     public = any(app.public for app in wanted)
+    k3s = desired.section.scheduler == "k3s"
     observed_apps, observed_stores, found_networks, globals_, domains, entries = await gather(
-        gather(*(_app(transport, desired, app) for app in wanted if app.name in names)),
+        gather(
+            *(
+                read_app(transport, app.name, public=app.public, k3s=k3s)
+                for app in wanted
+                if app.name in names
+            )
+        ),
         gather(*(_store(transport, desired, store) for store in stores)),
         gather(*(_network(transport, name) for name in sorted(networks))),
         _globals(transport, public and any(app.letsencrypt for app in wanted)),
@@ -182,13 +189,13 @@ async def _text(transport: Transport, *words: str) -> str:
     return (await must(transport, command(*words))).text
 
 
-async def _app(transport: Transport, desired: DesiredHost, app: DesiredApp) -> ObservedApp:
+async def read_app(transport: Transport, name: str, *, public: bool, k3s: bool) -> ObservedApp:
+    """Everything about one app; the reports on virtual hosts only for a `public` one."""
     plugins = [*_REPORTS]
-    if app.public:
+    if public:
         plugins += _PUBLIC_REPORTS
-    if desired.section.scheduler == "k3s":
+    if k3s:
         plugins += _K3S_REPORTS
-    name = app.name
     found, config, scale, mounts, tasks = await gather(
         gather(*(report(transport, plugin, name) for plugin in plugins)),
         _text(transport, "config:export", "--format", "json", name),

@@ -101,6 +101,15 @@ def links(host: FakeHost, call: Call) -> str:
     return "".join(f"{app}\n" for app in host.store(call).links)
 
 
+@handles(*all_kinds("app-links"))
+def app_links(host: FakeHost, call: Call) -> str:
+    name = host.app(call.args[0]).name
+    found = [
+        s.name for s in host.state.stores.values() if s.kind == call.plugin and name in s.links
+    ]
+    return "".join(f"{store}\n" for store in found)
+
+
 @handles(*all_kinds("linked"))
 def linked(host: FakeHost, call: Call) -> str:
     """Dokku looks for the URL among the variables, not at the list of links."""
