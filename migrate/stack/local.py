@@ -13,26 +13,23 @@ from pathlib import Path
 
 from migrate.stack.credentials import Credentials, load_or_generate
 from migrate.stack.env_file import write_env_file
-from migrate.stack.environment import HOST, StackFacts, app_environment, command_environment
-from migrate.stack.errors import ProcessFailedError, StackError
+from migrate.stack.environment import StackFacts, app_environment, command_environment
+from migrate.stack.errors import StackError
 from migrate.stack.install import ensure_programs
 from migrate.stack.layout import REPOSITORY, Layout
 from migrate.stack.lock import exclusive
-from migrate.stack.logs import tail
-from migrate.stack.probe import get
 from migrate.stack.process import ProcessSpec, ProcessState
 from migrate.stack.programs import SERVER_KINDS, ServerKind, find_programs
+from migrate.stack.readiness import failure, wait_until_ready
 from migrate.stack.schema import prepare_databases
-from migrate.stack.servers.choice import given_urls
+from migrate.stack.servers.choice import contained_kinds, given_urls
+from migrate.stack.servers.containers import engine_runs
 from migrate.stack.servers.private import PrivateServers
 from migrate.stack.state import ServerSource, StackState, assign_ports, read_state, write_state
 from migrate.stack.supervisor.client import SupervisorClient
 from migrate.stack.topology import LAYER, AppProcess, find_processes
 from shared.manifest import Manifest
 
-# Imports, catalogue index and pools on a busy two-core machine; a fault shows at once by its exit code.
-READY_SECONDS = 90.0
-POLL_SECONDS = 0.05
 INSTALL_SECONDS = 900.0
 # The drain of a web process is bounded by the contract (streams may run 50 s after SIGTERM).
 STOP_SECONDS = 20.0
@@ -74,7 +71,11 @@ class LocalStack:
         self._given = given_urls(self._operator)
         private = [kind for kind in SERVER_KINDS if kind not in self._given]
         self.servers = PrivateServers(
-            self.layout.root, private, durable=durable, owner_pid=owner_pid
+            self.layout.root,
+            private,
+            durable=durable,
+            owner_pid=owner_pid,
+            contained=[k for k, source in self.state.servers.items() if source == "container"],
         )
 
     # ---- what there is ------------------------------------------------------------------------
@@ -95,7 +96,8 @@ class LocalStack:
     @property
     def wanted(self) -> tuple[str, ...]:
         """Names of all processes of a complete stack."""
-        extra = ("epmd",) if "rabbitmq" in self.servers.kinds else ()
+        is_private = "rabbitmq" in set(self.servers.kinds) - self.servers.contained
+        extra = ("epmd",) if is_private else ()
         return (*extra, *self.servers.kinds, *(process.name for process in self.app_processes))
 
     async def processes(self) -> tuple[ProcessState, ...]:
@@ -132,8 +134,10 @@ class LocalStack:
             return True
 
     def _ensure_programs(self) -> None:
-        needed = [kind for kind in find_programs().missing if kind in self.servers.kinds]
-        if needed:
+        """Containers for what is missing where an engine runs, else installation."""
+        programs, kinds = find_programs(), self.servers.kinds
+        self.servers.contained = contained_kinds(self._operator, programs, kinds, engine_runs)
+        if set(programs.missing) & set(kinds) - self.servers.contained:
             ensure_programs()
 
     async def _start_servers(self) -> StackFacts:
@@ -167,7 +171,12 @@ class LocalStack:
             running,
         )
         sources: dict[ServerKind, ServerSource] = {
-            kind: "url" if kind in self._given else "private" for kind in SERVER_KINDS
+            kind: "url"
+            if kind in self._given
+            else "container"
+            if kind in self.servers.contained
+            else "private"
+            for kind in SERVER_KINDS
         }
         write_state(self.layout.state, old.model_copy(update={"ports": ports, "servers": sources}))
         return self._facts_of(ports)
@@ -212,7 +221,7 @@ class LocalStack:
         for group in (apps, routers):
             await asyncio.gather(*(self.start(process.name, facts) for process in group))
         if broken := await self.missing():
-            raise await self._failure(broken[0], "does not run")
+            raise failure(broken[0], "does not run", self.layout.log_file(broken[0]))
 
     async def start(self, name: str, facts: StackFacts | None = None) -> None:
         """Start one process of ours and wait until it is ready; a running one is only waited for."""
@@ -222,7 +231,7 @@ class LocalStack:
         if process.listens:
             ports = known.admin_ports if process.kind == "router" else [known.ports[name]]
             for port in ports:
-                await self._wait_until_ready(name, port)
+                await wait_until_ready(self.supervisor, name, port, self.layout.log_file(name))
             self._report(f"{name} is ready after {time.monotonic() - started:.1f} s")
 
     async def launch(self, name: str, facts: StackFacts | None = None) -> AppProcess:
@@ -246,38 +255,13 @@ class LocalStack:
         )
         return process
 
-    async def _wait_until_ready(self, name: str, port: int) -> None:
-        deadline = time.monotonic() + READY_SECONDS
-        while True:
-            answer = await get(HOST, port, "/readyz")
-            if answer.status == 200:
-                return
-            states = {state.name: state for state in await self.processes()}
-            if not states[name].is_running:
-                raise await self._failure(name, f"ended with exit code {states[name].exit_code}")
-            if time.monotonic() > deadline:
-                said = answer.body.decode(errors="replace")[:500] or "no answer"
-                raise await self._failure(
-                    name, f"was not ready within {READY_SECONDS:.0f} s: {said}"
-                )
-            await asyncio.sleep(POLL_SECONDS)
-
-    async def _failure(self, name: str, what: str) -> ProcessFailedError:
-        log_file = self.layout.log_file(name)
-        return ProcessFailedError(
-            f"{name} {what}",
-            process=name,
-            log_tail=tail(log_file),
-            hint=f"read more: migrate logs {name}   try again: migrate up",
-        )
-
     # ---- down ---------------------------------------------------------------------------------
 
     async def down(self, *, wipe: bool = False) -> bool:
         """Stop everything; with `wipe` delete all data too. False when nothing ran."""
         async with exclusive(self.layout.lock, INSTALL_SECONDS):
             ran = self.supervisor.is_alive() or self.supervisor.read_record() is not None
-            await self.supervisor.shut_down()
+            await self.servers.close()
             if wipe:
                 await asyncio.to_thread(self._wipe)
             return ran

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from migrate.stack.errors import ProcessFailedError, ProgramMissingError, StackE
 from migrate.stack.logs import tail
 from migrate.stack.ports import free_port, is_free
 from migrate.stack.programs import SERVER_KINDS, Programs, ServerKind, find_programs
+from migrate.stack.servers.containers import container_server, remove_containers
 from migrate.stack.servers.postgres import PostgresServer
 from migrate.stack.servers.rabbitmq import RabbitServer
 from migrate.stack.servers.redis import RedisServer
@@ -25,6 +26,8 @@ from migrate.stack.supervisor.client import SupervisorClient
 # RabbitMQ on a cold, busy two-core machine needs about 15 s; initdb about 3 s.
 READY_SECONDS = 90.0
 POLL_SECONDS = 0.05
+# How long a server's own port may stay taken after its death.
+PORT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class PrivateServers:
         durable: bool = True,
         owner_pid: int | None = None,
         programs: Programs | None = None,
+        contained: Collection[ServerKind] = (),
     ) -> None:
         self.directory = directory.resolve()
         self.kinds = tuple(kind for kind in SERVER_KINDS if kind in set(kinds))
@@ -58,6 +62,7 @@ class PrivateServers:
         self._durable = durable
         self._owner_pid = owner_pid
         self._programs = programs
+        self.contained = frozenset(contained)  # kinds that run in containers
         self._servers: dict[ServerKind, Server] = {}
 
     @property
@@ -79,7 +84,9 @@ class PrivateServers:
         await self.supervisor.ensure(self._owner_pid)
         running = {state.name for state in await self.supervisor.processes() if state.is_running}
         if kind not in running:
-            self._servers[kind] = self._build(kind, self._site(kind, check_ports=True))
+            await self._wait_for_port(kind)
+            site = self._site(kind, check_ports=True, is_mapped="epmd" in running)
+            self._servers[kind] = self._build(kind, site)
             await self._servers[kind].prepare()
         server = self._server(kind)
         for spec in server.processes():
@@ -91,7 +98,9 @@ class PrivateServers:
         await self.supervisor.stop(kind)
 
     async def kill(self, kind: ServerKind) -> None:
-        """kill -9 a server with all its processes; returns when it is dead."""
+        """kill -9 a server with all its processes; returns when it is dead. Not for containers."""
+        if kind in self.contained:
+            raise StackError(f"{kind} runs in a container", hint="docker compose kill")
         await self.supervisor.signal(kind, "SIGKILL")
         await self.supervisor.wait_until_ended(kind)
 
@@ -105,11 +114,13 @@ class PrivateServers:
     async def close(self) -> None:
         """Stop everything that runs in this directory; the data stays."""
         await self.supervisor.shut_down()
+        await asyncio.to_thread(remove_containers, self._compose_file, volumes=False)
 
     def wipe(self) -> None:
         """Delete the data of stopped servers."""
         if self.supervisor.is_alive():
             raise StackError(f"servers still run in {self.directory}", hint="stop them first")
+        remove_containers(self._compose_file, volumes=True)
         for kind in SERVER_KINDS:
             remove_home(self.directory, kind)
         self._sites_file.unlink(missing_ok=True)
@@ -130,16 +141,33 @@ class PrivateServers:
             self._servers[kind] = self._build(kind, self._site(kind, check_ports=False))
         return self._servers[kind]
 
-    def _site(self, kind: ServerKind, *, check_ports: bool) -> ServerSite:
-        """The kept ports and password; a port that somebody else took meanwhile is replaced."""
-        known: dict[str, dict[str, str]] = (
-            json.loads(self._sites_file.read_text()) if self._sites_file.exists() else {}
-        )
+    def _kept(self) -> dict[str, dict[str, str]]:
+        """Ports and password of every kind that was ever started here."""
+        if not self._sites_file.exists():
+            return {}
+        kept: dict[str, dict[str, str]] = json.loads(self._sites_file.read_text())
+        return kept
+
+    async def _wait_for_port(self, kind: ServerKind) -> None:
+        """A killed server's port is free a moment after its death: its clients know no other one."""
+        port = int(self._kept().get(kind, {}).get("port", 0))
+        for _ in range(int(PORT_SECONDS / POLL_SECONDS)):
+            if not port or is_free(port):
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _site(self, kind: ServerKind, *, check_ports: bool, is_mapped: bool = False) -> ServerSite:
+        """The kept ports and password; a port that somebody else took meanwhile is replaced.
+
+        `is_mapped`: our own port mapper runs, so its port is rightly taken.
+        """
+        known = self._kept()
         own = known.get(kind, {"password": secrets.token_urlsafe(24)})
         taken = {int(v) for site in known.values() for k, v in site.items() if k != "password"}
         for key in ("port", "extra_port"):
             port = int(own.get(key, 0))
-            if not port or (check_ports and not is_free(port)):
+            is_ours = key == "extra_port" and is_mapped
+            if not port or (check_ports and not is_ours and not is_free(port)):
                 port = free_port(frozenset(taken))
             taken.add(port)
             own[key] = str(port)
@@ -156,7 +184,13 @@ class PrivateServers:
             durable=self._durable,
         )
 
+    @property
+    def _compose_file(self) -> Path:
+        return self.directory / "compose.yml"
+
     def _build(self, kind: ServerKind, site: ServerSite) -> Server:
+        if kind in self.contained:
+            return container_server(kind, site, self._compose_file)
         programs = self._programs or find_programs()
         match kind:
             case "postgres" if programs.postgres is not None:
