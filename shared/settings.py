@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.errors import OperatorError
@@ -99,7 +107,7 @@ class AppSettings(BaseSettings):
     supabase_jwt_secrets: Annotated[Secrets, AfterValidator(_long_enough)] = ()
     clerk_issuer: BaseUrl | None = None
     clerk_jwt_key: SecretStr | None = None  # PEM; without it the keys come from the JWKS
-    clerk_authorized_parties: Names = ()
+    clerk_authorized_parties: Names = Field(default=(), validate_default=True)
 
     rate_limits: Annotated[RateLimits, NoDecode, BeforeValidator(_rate_limits)] = Field(
         default_factory=RateLimits
@@ -118,6 +126,13 @@ class AppSettings(BaseSettings):
     drain_seconds: float = Field(
         default=55.0, gt=0, le=300
     )  # streams may run 50 s (contract, 1.12)
+
+    @field_validator("clerk_authorized_parties")
+    @classmethod
+    def _needed_with_clerk(cls, parties: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("clerk_issuer") and not parties:
+            raise ValueError("is needed with CLERK_ISSUER: the origins whose tokens are accepted")
+        return parties
 
     def database_dsn(self) -> str:
         """DSN of the app's own database, the shared one until it has one of its own."""

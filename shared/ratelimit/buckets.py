@@ -28,7 +28,7 @@ PRODUCTION_LIMITS: Mapping[str, int] = MappingProxyType(
 class RateLimits:
     """Requests per window by bucket; `enabled=False` counts nothing and sends no headers."""
 
-    limits: Mapping[str, int] = field(default_factory=lambda: PRODUCTION_LIMITS)
+    limits: Mapping[str, int] = field(default_factory=lambda: dict(PRODUCTION_LIMITS))
     enabled: bool = True
 
     def of(self, bucket: str) -> int | None:
@@ -49,7 +49,7 @@ def parse_rate_limits(text: str) -> RateLimits:
         if not number.strip().isdecimal() or int(number) < 1:
             raise ValueError(f"{bucket.strip()} needs a whole number of at least 1")
         limits[bucket.strip()] = int(number)
-    return RateLimits(MappingProxyType(limits))
+    return RateLimits(limits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ def _jpeg_size(content: bytes) -> tuple[int, int]:
 
 def _webp_size(content: bytes) -> tuple[int, int]:
     kind = content[12:16]
-    if kind == b"VP8X":
+    if kind == b"VP8X" and len(content) >= 30:
         return _sane(
             1 + int.from_bytes(content[24:27], "little"),
             1 + int.from_bytes(content[27:30], "little"),
