@@ -37,6 +37,8 @@ PINNED: Mapping[str, str] = {
     "idle_in_transaction_session_timeout": "0",
     "statement_timeout": "0",  # every call carries a deadline of its own
 }
+#: Beginning of application_name of every connection of the tool.
+APPLICATION = "strangler-split/"
 CONNECT_SECONDS = 10.0
 #: Longest ordinary statement, in seconds; copies, index builds and hashes say their own.
 STATEMENT_SECONDS = 30.0
@@ -79,7 +81,7 @@ async def connect(
             command_timeout=STATEMENT_SECONDS,
             server_settings={
                 **PINNED,
-                "application_name": f"strangler-split/{role}",
+                "application_name": f"{APPLICATION}{role}",
                 **(settings or {}),
             },
         )

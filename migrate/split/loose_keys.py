@@ -106,8 +106,8 @@ async def cut_keys(context: SplitContext, keys: Sequence[CrossingKey]) -> None:
         is_loose = fate(key, context.spec.deletion_events) is Fate.LOOSE
         log = log_trigger_sql(schema, key) if is_loose else ""
         if log and not key.is_outgoing:
-            await _patiently(context, own, [log])  # the parent moves: its owner may be either side
-        await _patiently(context, shared, [key.drop_sql, *([log] if log else [])])
+            await patiently(context, own, [log])  # the parent moves: its owner may be either side
+        await patiently(context, shared, [key.drop_sql, *([log] if log else [])])
 
 
 async def recorded_keys(context: SplitContext) -> list[CrossingKey]:
@@ -143,9 +143,9 @@ async def restore_keys(context: SplitContext) -> list[str]:
             key.name,
             key.child.sql,
         )
-        await _patiently(context, shared, [drop_log, *([] if exists else [key.restore_sql])])
+        await patiently(context, shared, [drop_log, *([] if exists else [key.restore_sql])])
         if not key.is_outgoing:
-            await _patiently(context, own, [drop_log])
+            await patiently(context, own, [drop_log])
         if key.is_valid:
             try:
                 await shared.execute(key.validate_sql, timeout=VALIDATE_SECONDS)
@@ -167,7 +167,8 @@ async def drop_logs(context: SplitContext) -> None:
         for connection in (shared, own):
             if await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", key.parent.sql):
                 drop_log = f"DROP TRIGGER IF EXISTS {quote(key.log_trigger)} ON {key.parent.sql}"
-                await _patiently(context, connection, [drop_log])
+                await patiently(context, connection, [drop_log])
+    await shared.execute(f"DELETE FROM {context.names.relation('object')} WHERE kind = $1", KIND)
 
 
 async def clean(context: SplitContext) -> int:
@@ -221,7 +222,7 @@ def _clean_sql(key: CrossingKey) -> str:
     return f"UPDATE {key.child.sql} SET {changes} WHERE {match}"
 
 
-async def _patiently(
+async def patiently(
     context: SplitContext, connection: Connection, statements: Sequence[str]
 ) -> None:
     """One short transaction that gives up its place in the queue instead of stopping readers."""

@@ -6,6 +6,7 @@ from migrate.split.canary import Proof
 from migrate.split.gate import Gate
 from migrate.split.loose_keys import CutKeys
 from migrate.split.names import Direction
+from migrate.split.silence import WatchReads
 from migrate.split.switch import SwitchContext
 from migrate.split.switch_after import (
     Armed,
@@ -50,6 +51,7 @@ def switch_plan(direction: Direction) -> Plan[SwitchContext]:
             Armed(),
             Proof(),
             ForgetSlot(),
+            WatchReads(),
         ),
         on_failure="undo",
         decides="fence",
