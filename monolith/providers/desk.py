@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from monolith.errors import content_rejected, provider_failed
-from monolith.providers.anthropic_model import AnthropicModel
 from monolith.providers.interfaces import (
     Analysis,
     GeneratedImage,
@@ -14,15 +15,17 @@ from monolith.providers.interfaces import (
     SpeechProvider,
     Transcript,
 )
-from monolith.providers.openai_models import OpenAiModels
 from monolith.providers.reference import (
     ReferenceImages,
     ReferenceModel,
     ReferenceModerator,
     ReferenceSpeech,
 )
-from monolith.providers.vendors import VendorModels
 from monolith.settings import Settings
+
+if TYPE_CHECKING:  # the vendors' libraries are large: they are loaded where they are used
+    from monolith.providers.anthropic_model import AnthropicModel
+    from monolith.providers.openai_models import OpenAiModels
 
 
 class Absent:
@@ -60,6 +63,10 @@ class Providers:
             self.images = ReferenceImages()
             self.moderator = ReferenceModerator()
             return
+        from monolith.providers.anthropic_model import AnthropicModel
+        from monolith.providers.openai_models import OpenAiModels
+        from monolith.providers.vendors import VendorModels
+
         keys = settings.provider_keys
         if keys.get("ANTHROPIC_API_KEY"):
             self._claude = AnthropicModel(keys["ANTHROPIC_API_KEY"])

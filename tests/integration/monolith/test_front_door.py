@@ -1,0 +1,184 @@
+"""What holds for every request: ids, headers, slashes, methods, CORS, maintenance, errors."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+
+import asyncpg
+import httpx
+import pytest
+
+from monolith.settings import Settings
+from tests.integration.monolith.conftest import running
+from tests.integration.monolith.people import People, error_code
+
+ORIGIN = "https://app.example.com"
+
+
+async def test_a_good_request_id_is_echoed_and_a_bad_one_replaced(
+    client: httpx.AsyncClient,
+) -> None:
+    good = await client.get("/api/nothing", headers={"X-Request-Id": "abc.DEF_1-2"})
+    assert good.headers["x-request-id"] == "abc.DEF_1-2"
+    assert error_code(good) == "NOT_FOUND"
+    for bad in ("a b", "x" * 65, "ü".encode()):
+        answer = await client.get("/api/nothing", headers={"X-Request-Id": bad})
+        assert uuid.UUID(answer.headers["x-request-id"])
+
+
+async def test_every_answer_is_nosniff_and_hides_the_server(client: httpx.AsyncClient) -> None:
+    for path in ("/health", "/api/search?q=x", "/api/nothing", "/api/auth/users/me"):
+        answer = await client.get(path)
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "server" not in answer.headers
+
+
+async def test_a_trailing_slash_is_a_relative_redirect_for_reads_only(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await client.get("/api/resources/movies/?year=1999&genre=a%20b")
+    assert answer.status_code == 307
+    assert answer.headers["location"] == "/api/resources/movies?year=1999&genre=a%20b"
+    assert (await client.head("/api/search/")).status_code == 307
+    assert error_code(await client.post("/api/auth/login/", json={})) == "NOT_FOUND"
+    assert error_code(await client.get("/api//search")) == "NOT_FOUND"
+    assert error_code(await client.get("/API/search?q=x")) == "NOT_FOUND"
+    assert (await client.get("/")).status_code == 404
+
+
+async def test_a_wrong_method_names_the_right_ones(client: httpx.AsyncClient) -> None:
+    answer = await client.put("/api/story/rooms", json={})
+    assert (answer.status_code, error_code(answer)) == (405, "METHOD_NOT_ALLOWED")
+    assert answer.headers["allow"] == "GET, HEAD, POST, OPTIONS"
+
+
+async def test_head_has_the_headers_of_get_and_no_body(client: httpx.AsyncClient) -> None:
+    get = await client.get("/api/resources/movies")
+    head = await client.head("/api/resources/movies")
+    assert head.status_code == get.status_code == 200
+    assert head.content == b""
+    for name in ("content-type", "content-length", "cache-control"):
+        assert head.headers[name] == get.headers[name]
+
+
+async def test_plain_options_name_the_methods(client: httpx.AsyncClient) -> None:
+    answer = await client.options("/api/auth/login")
+    assert (answer.status_code, answer.headers["allow"]) == (204, "POST, OPTIONS")
+    assert (await client.options("/api/nothing")).status_code == 404
+
+
+async def test_a_listed_origin_gets_cors_headers_also_on_errors(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/api/nothing", headers={"Origin": ORIGIN})
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
+    assert answer.headers["access-control-allow-credentials"] == "true"
+    assert answer.headers["vary"] == "Origin"
+    assert "Idempotency-Replayed" in answer.headers["access-control-expose-headers"]
+
+
+async def test_an_unlisted_origin_gets_the_same_answer_without_cors(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await client.get("/api/nothing", headers={"Origin": "https://evil.example"})
+    assert answer.status_code == 404
+    assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
+async def test_a_preflight_needs_no_token(client: httpx.AsyncClient) -> None:
+    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "PUT"}
+    answer = await client.options("/api/auth/users/me/details", headers=asked)
+    assert answer.status_code == 204
+    assert answer.headers["access-control-max-age"] == "600"
+    assert "Idempotency-Key" in answer.headers["access-control-allow-headers"]
+    assert "PATCH" in answer.headers["access-control-allow-methods"]
+
+
+async def test_the_old_prefix_of_images_is_an_alias(people: People) -> None:
+    ana = await people.new()
+    image = await ana.upload()
+    same = await ana.get(f"/api/image/{image['id']}")
+    assert same.json() == (await ana.get(f"/api/images/{image['id']}")).json()
+
+
+async def test_full_maintenance_stops_everything_but_health_status_and_webhooks(
+    settings: Settings, database: asyncpg.Connection
+) -> None:
+    await database.execute(
+        "INSERT INTO maintenance_modes (scope, mode, message) VALUES ('all', 'full', 'Back soon')"
+    )
+    async with running(settings) as (_, client):
+        answer = await client.get("/api/search?q=x")
+        assert (answer.status_code, error_code(answer)) == (503, "MAINTENANCE")
+        assert answer.headers["retry-after"] == str(
+            answer.json()["error"]["details"]["retry_after"]
+        )
+        assert answer.json()["error"]["details"]["scope"] == "all"
+        assert error_code(await client.get("/api/nothing")) == "MAINTENANCE"
+        assert (await client.get("/health")).status_code == 200
+        status = (await client.get("/api/status")).json()
+        assert status["status"] == "maintenance"
+        assert status["maintenance"] == {
+            "mode": "full",
+            "scopes": ["all"],
+            "message": "Back soon",
+            "until": None,
+        }
+        assert error_code(await client.post("/api/payments/webhook")) == "SIGNATURE_INVALID"
+
+
+async def test_read_only_serves_reads_of_the_domain(
+    settings: Settings, database: asyncpg.Connection
+) -> None:
+    await database.execute(
+        "INSERT INTO maintenance_modes (scope, mode) VALUES ('auth', 'read_only')"
+    )
+    async with running(settings) as (_, client):
+        assert error_code(await client.post("/api/auth/login", json={})) == "READ_ONLY"
+        assert error_code(await client.get("/api/auth/users/me")) == "AUTH_REQUIRED"
+        assert (await client.get("/api/search?q=x")).status_code == 200
+        status = (await client.get("/api/status")).json()
+        assert (status["status"], status["domains"]["auth"]) == ("degraded", "read_only")
+
+
+async def test_without_its_database_the_app_is_unhealthy_and_unavailable(
+    settings: Settings,
+) -> None:
+    away = replace(settings, database_url="postgresql://nobody@127.0.0.1:1/none")
+    async with running(away) as (_, client):
+        health = await client.get("/health")
+        assert (health.status_code, health.json()["status"]) == (503, "unhealthy")
+        answer = await client.get("/api/resources/movies")
+        assert (answer.status_code, error_code(answer)) == (503, "UNAVAILABLE")
+        assert answer.headers["retry-after"] == "1"
+        assert (await client.get("/api/status")).json()["status"] == "down"
+        assert (await client.get("/healthz")).status_code == 200
+        assert (await client.get("/readyz")).status_code == 503
+
+
+async def test_without_redis_the_app_is_degraded_and_does_not_limit(settings: Settings) -> None:
+    away = replace(settings, redis_url="redis://127.0.0.1:1/0", rate_limits={"public": 1})
+    async with running(away) as (_, client):
+        assert (await client.get("/health")).json()["status"] == "degraded"
+        for _ in range(3):
+            answer = await client.get("/api/resources/movies")
+            assert answer.status_code == 200
+            assert "x-ratelimit-limit" not in answer.headers
+
+
+async def test_domains_served_elsewhere_are_asked_for_their_health(settings: Settings) -> None:
+    elsewhere = replace(settings, domain_health_urls={"chat": "http://127.0.0.1:1"})
+    async with running(elsewhere) as (_, client):
+        status = (await client.get("/api/status")).json()
+        assert status["domains"]["chat"] == "down"
+        assert status["domains"]["auth"] == "ok"
+        assert status["status"] == "down"
+
+
+@pytest.mark.parametrize("table", ["titles", "actors"])
+async def test_a_table_that_has_moved_away_is_unavailable_not_an_error(
+    client: httpx.AsyncClient, database: asyncpg.Connection, table: str
+) -> None:
+    await database.execute(f"ALTER TABLE {table} RENAME TO {table}_moved")
+    path = {"titles": "/api/resources/movies", "actors": "/api/resources/actors"}[table]
+    answer = await client.get(path)
+    assert (answer.status_code, error_code(answer)) == (503, "UNAVAILABLE")
