@@ -5,14 +5,37 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import sentry_sdk
+from sentry_sdk.integrations.asyncpg import AsyncPGIntegration
+from sentry_sdk.integrations.fastapi import FastApiIntegration
+from sentry_sdk.integrations.httpx import HttpxIntegration
+from sentry_sdk.integrations.logging import LoggingIntegration
+from sentry_sdk.integrations.redis import RedisIntegration
+from sentry_sdk.integrations.starlette import StarletteIntegration
 
 from shared.observability.redaction import redact
 from shared.settings import AppSettings
 
 if TYPE_CHECKING:
+    from sentry_sdk._types import DataCollectionUserOptions
     from sentry_sdk.types import Event, Hint
 
 FLUSH_SECONDS = 2  # how long a stopping process may wait for the last reports
+
+#: What integrations may add to a report by themselves. Prompts, bodies, cookies, query strings and
+#: local variables hold what people said, and tokens.
+COLLECTED: DataCollectionUserOptions = {
+    "user_info": False,
+    "cookies": {"mode": "off"},
+    "http_headers": {
+        "request": {"mode": "allowlist", "terms": ["user-agent", "content-type", "x-request-id"]}
+    },
+    "http_bodies": [],
+    "url_query_params": {"mode": "off"},
+    "gen_ai": {"inputs": False, "outputs": False},
+    "database_query_data": False,
+    "queues": False,
+    "stack_frame_variables": False,
+}
 
 
 def start_sentry(settings: AppSettings, *, service: str) -> bool:
@@ -22,11 +45,20 @@ def start_sentry(settings: AppSettings, *, service: str) -> bool:
     sentry_sdk.init(
         dsn=settings.sentry_dsn.get_secret_value(),
         environment=settings.environment,
-        release=settings.version,
+        release=settings.git_rev,
         server_name=service,
         traces_sample_rate=settings.sentry_traces_sample_rate,
-        send_default_pii=False,
-        include_local_variables=False,  # they hold tokens and prompts
+        data_collection=COLLECTED,
+        # Named, because looking for integrations imports every library that is installed.
+        auto_enabling_integrations=False,
+        integrations=[
+            StarletteIntegration(),
+            FastApiIntegration(),
+            AsyncPGIntegration(),
+            RedisIntegration(),
+            HttpxIntegration(),
+            LoggingIntegration(event_level=None),  # errors are reported once, by reports.py
+        ],
         max_request_body_size="never",
         before_send=_clean,
         shutdown_timeout=FLUSH_SECONDS,
