@@ -35,7 +35,7 @@ fmt: ready ## Format the code and repair what can be repaired.
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .
 
-BENCHMARKS := $(patsubst tests/benchmarks/bench_%.py,bench-%,$(wildcard tests/benchmarks/bench_*.py))
+BENCHMARKS := $(subst _,-,$(patsubst tests/benchmarks/bench_%.py,bench-%,$(wildcard tests/benchmarks/bench_*.py)))
 
 bench: $(BENCHMARKS) ## Run every benchmark; figures go to .bench/<name>.json.
 

@@ -39,7 +39,7 @@ def migrate(
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
@@ -181,3 +181,20 @@ async def test_the_shared_database_has_catalogue_and_control_store(
         assert await connection.fetchval("SELECT count(*) FROM strangler.flags") > 80
     finally:
         await connection.close()
+
+
+def test_the_demonstration_counts_every_request_and_writes_its_report(
+    local_stack: LocalStack,
+) -> None:
+    shown = migrate(
+        local_stack, "demo", "--rate", "100", "--clients", "30", "--step-seconds", "1.5", "--json"
+    )
+    assert shown.returncode in (0, 1), shown.stderr  # 1: the machine was too slow for its bounds
+    report = json.loads(shown.stdout)
+    assert report == json.loads(local_stack.layout.demo_report.read_text())
+    assert report["requests"] > 0
+    assert (report["failed"], report["differing"]) == (0, 0)
+    assert [step["percent"] for step in report["steps"]] == [0, 5, 25, 100, 0, 100]
+    assert all(len(step["applied_ms"]) == report["router_instances"] for step in report["steps"])
+    assert {"client", "monolith", "service"} == set(report["latency_ms"])
+    assert report["timeline"]
