@@ -89,7 +89,7 @@ class Cursor:
             raise _broken() from error
 
 
-def cursor_parameter(cursor: Annotated[str | None, Query()] = None) -> Cursor | None:
+async def cursor_parameter(cursor: Annotated[str | None, Query()] = None) -> Cursor | None:
     """FastAPI dependency for `?cursor=`: `cursor: Annotated[Cursor | None, Depends(cursor_parameter)]`."""
     return Cursor.decode(cursor) if cursor else None
 
