@@ -33,11 +33,17 @@ async def create_outside_user(
     name: str | None,
     provider: str,
     request_id: str | None,
-) -> UUID:
-    """A confirmed account for somebody whom a hosted service signed up; EMAIL_TAKEN if in use."""
+) -> UUID | None:
+    """A confirmed account for somebody whom a hosted service signed up.
+
+    None if another request has just made the account with this id; EMAIL_TAKEN if the address is
+    somebody else's.
+    """
     made = await insert_user(
         connection, email, None, confirmed=True, user_id=user_id, name=clean_name(name)
     )
+    if made is None and user_id is not None and await is_deleted(connection, user_id) is not None:
+        return None
     if made is None:
         raise ApiError("EMAIL_TAKEN", "Another account has this address")
     facts = await user_facts(connection, made)

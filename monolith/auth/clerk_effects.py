@@ -93,7 +93,8 @@ async def _upsert(
         raise DeferredError("somebody is signing up with this address")
     else:
         user_id = await create_outside_user(connection, None, email, name, PROVIDER, None)
-    await link(connection, PROVIDER, external, user_id)
+    if user_id is not None:
+        await link(connection, PROVIDER, external, user_id)
     return user_id
 
 

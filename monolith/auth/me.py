@@ -23,6 +23,7 @@ from monolith.calls import Call, CurrentCall, empty, reply, tag_of, tagged
 from monolith.database import Connection, emit
 from monolith.errors import ApiError, invalid_field
 from monolith.ownership import owns_image
+from monolith.tokens import UserToken
 
 PROFILE = ("name", "avatar_media_id", "phone", "country", "language", "birth_year", "preferences")
 HOSTED = "supabase"
@@ -60,21 +61,26 @@ async def sync(call: CurrentCall) -> Response:
         gone = await is_deleted(connection, token.user_id)
         if gone:
             raise ApiError("ACCOUNT_DELETED", "This account was deleted")
-        created = gone is None
-        if created:
-            if token.email is None:
-                raise invalid_field("token.email", "is needed to make an account")
-            provider = token.provider or HOSTED
-            await create_outside_user(
-                connection, token.user_id, token.email, token.name, provider, call.request_id
-            )
-            await link(connection, HOSTED, str(token.user_id), token.user_id)
-        else:
+        created = gone is None and await _provision(connection, call, token)
+        if not created:
             await update_outside_user(
                 connection, token.user_id, token.email, token.name, call.request_id
             )
         user, _ = await read_user(call.context, connection, token.user_id)
     return reply(SyncOut(user=user, created=created))
+
+
+async def _provision(connection: Connection, call: Call, token: UserToken) -> bool:
+    """Make the row of a token's user; False if another request was quicker."""
+    if token.email is None:
+        raise invalid_field("token.email", "is needed to make an account")
+    provider = token.provider or HOSTED
+    made = await create_outside_user(
+        connection, token.user_id, token.email, token.name, provider, call.request_id
+    )
+    if made is not None:
+        await link(connection, HOSTED, str(made), made)
+    return made is not None
 
 
 @router.route(

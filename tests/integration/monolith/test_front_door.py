@@ -181,4 +181,5 @@ async def test_a_table_that_has_moved_away_is_unavailable_not_an_error(
     await database.execute(f"ALTER TABLE {table} RENAME TO {table}_moved")
     path = {"titles": "/api/resources/movies", "actors": "/api/resources/actors"}[table]
     answer = await client.get(path)
+    await database.execute(f"ALTER TABLE {table}_moved RENAME TO {table}")
     assert (answer.status_code, error_code(answer)) == (503, "UNAVAILABLE")
