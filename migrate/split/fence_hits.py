@@ -15,9 +15,9 @@ from migrate.split.connection import Connection
 from migrate.split.names import Names, literal, quote
 
 #: Distinct hitters that are told apart; two that fall together show the later one.
-BUCKETS = 12
-#: Sequences of a bucket that hold text, eight bytes each: 184 bytes.
-WORDS = 23
+BUCKETS = 8
+#: Sequences of a bucket that hold text, eight bytes each: 160 bytes.
+WORDS = 20
 #: Separates the fields of the text; cannot be typed by accident in a name.
 FIELD = "\x1f"
 

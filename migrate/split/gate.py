@@ -98,22 +98,22 @@ class Gate(Step[SwitchContext]):
     async def apply(self, context: SwitchContext) -> Mapping[str, Any]:
         limits = context.split.limits
         until = time.monotonic() + limits.gate_seconds
-        while reasons := await reasons_against(context):
+        while True:
+            reasons = await reasons_against(context)
+            if not reasons:
+                prediction = await rehearse_pause(context)
+                context.prediction_ms = prediction.usual_ms
+                if prediction.unlucky_ms <= limits.max_pause_ms:
+                    break
+                reasons = [
+                    f"the predicted pause is {prediction.usual_ms:g} ms, {prediction.unlucky_ms:g} ms"
+                    f" in an unlucky case, above the limit of {limits.max_pause_ms:g} ms; try at a"
+                    " quieter time or raise the limit with --max-pause-ms"
+                ]
             context.split.observer(Progress(step="gate", item="waiting", note="; ".join(reasons)))
             if time.monotonic() > until:
                 raise GateClosedError(limits.gate_seconds, reasons)
             await asyncio.sleep(RETRY_SECONDS)
-        prediction = await rehearse_pause(context)
-        context.prediction_ms = prediction.usual_ms
-        if prediction.unlucky_ms > limits.max_pause_ms:
-            raise GateClosedError(
-                limits.gate_seconds,
-                [
-                    f"the predicted pause is {prediction.usual_ms:g} ms, {prediction.unlucky_ms:g} ms"
-                    f" in an unlucky case, above the limit of {limits.max_pause_ms:g} ms; try at a"
-                    " quieter time or raise the limit with --max-pause-ms"
-                ],
-            )
         return {
             "usual_ms": prediction.usual_ms,
             "unlucky_ms": prediction.unlucky_ms,

@@ -48,6 +48,14 @@ async def run_split(
         return await runner.run(context)
 
 
+async def run_plan(context: SplitContext, plan: Plan[SplitContext]) -> Outcome:
+    """Run an abort or a finalize; goes on where an earlier run ended."""
+    async with operation(context, plan.kind) as (journal, row):
+        again = f"migrate db {plan.kind} {context.spec.service}"
+        runner = Runner(plan, journal, row.id, again=again, observer=context.observer)
+        return await runner.run(context)
+
+
 async def run_switch(
     context: SplitContext, direction: Direction, options: SwitchOptions | None = None
 ) -> tuple[Outcome, dict[str, Any]]:

@@ -8,7 +8,7 @@ import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -27,6 +27,17 @@ SERVICE = "chat"
 REPOSITORY = Path(__file__).resolve().parents[2]
 TABLES = ("conversations", "messages", "message_reactions", "archive")
 ROW_FILTERS = {"inbox": "consumer = 'chat'"}
+
+#: Machines that run tests are slow and busy: nothing here may depend on how fast things are.
+PATIENT = Limits(
+    max_pause_ms=60_000,
+    gate_round_trip_ms=10_000,
+    token_seconds=3.0,
+    fence_session_ms=8_000,
+    open_seconds=5.0,
+    lock_backoff_seconds=0.05,
+    slot_seconds=60.0,
+)
 
 SCHEMA = """
 CREATE FUNCTION touch_updated_at() RETURNS trigger LANGUAGE plpgsql AS
@@ -76,7 +87,7 @@ class Pair:
     own: str
     store: ControlStore
     spec: SplitSpec
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = PATIENT
 
     @property
     def desk(self) -> Desk:
@@ -139,7 +150,10 @@ async def pair_of(
 ) -> AsyncIterator[Pair]:
     """Fresh databases on these servers, removed afterwards with whatever a test left there."""
     name = f"lab_{uuid.uuid4().hex[:10]}"
-    shared, own = with_database(shared_server, f"{name}_shared"), with_database(own_server, f"{name}_own")
+    shared, own = (
+        with_database(shared_server, f"{name}_shared"),
+        with_database(own_server, f"{name}_own"),
+    )
     await _admin(shared_server, f'CREATE DATABASE "{name}_shared"')
     await _admin(own_server, f'CREATE DATABASE "{name}_own"')
     store: ControlStore | None = None
@@ -220,7 +234,9 @@ class Workload:
 async def workload(pair: Pair, **changes: Any) -> AsyncIterator[Workload]:
     """Clients that run while the block does; see `split_workload` for the order's keys."""
     async with pair.connection(Side.SHARED) as connection:
-        rows = await connection.fetch("SELECT id::text FROM public.conversations ORDER BY id LIMIT 200")
+        rows = await connection.fetch(
+            "SELECT id::text FROM public.conversations ORDER BY id LIMIT 200"
+        )
     order = {
         "shared": pair.shared,
         "own": pair.own,
@@ -264,10 +280,15 @@ async def judge(pair: Pair, report: dict[str, Any], side: Side) -> dict[str, lis
     unknown = set(report["unknown"])
     async with pair.connection(side) as connection:
         rows = await connection.fetch(
-            "SELECT id::text, version FROM public.messages WHERE id = ANY ($1::uuid[])", list(ledger)
+            "SELECT id::text, version FROM public.messages WHERE id = ANY ($1::uuid[])",
+            list(ledger),
         )
     found = {row["id"]: row["version"] for row in rows}
-    lost = [key for key, version in ledger.items() if version and key not in found and key not in unknown]
+    lost = [
+        key
+        for key, version in ledger.items()
+        if version and key not in found and key not in unknown
+    ]
     stale = [
         key
         for key, version in ledger.items()

@@ -107,7 +107,8 @@ class Clients:
             )
             await connection.execute(OPENING, key, conversation, seq, f"message {seq}")
             await connection.execute(
-                "INSERT INTO public.message_reactions (message_id, user_id) VALUES ($1, gen_random_uuid())", key
+                "INSERT INTO public.message_reactions (message_id, user_id) VALUES ($1, gen_random_uuid())",
+                key,
             )
 
         await self.database.transaction(work)
@@ -115,7 +116,9 @@ class Clients:
     async def _update(self, key: str, version: int) -> None:
         async def work(connection: Any) -> None:
             tag = await connection.execute(
-                "UPDATE public.messages SET version = $2, content = content || '.' WHERE id = $1", key, version
+                "UPDATE public.messages SET version = $2, content = content || '.' WHERE id = $1",
+                key,
+                version,
             )
             if tag != "UPDATE 1":
                 raise LookupError(f"message {key} of version {version - 1} is gone: {tag}")
@@ -184,9 +187,7 @@ async def main() -> None:
         settings=PoolSettings(min_size=2, max_size=order["writers"] + order["readers"] + 2),
     )
     await watcher.start()
-    clients = Clients(
-        Database(order["service"], pools, WatchedPlacement(watcher)), order
-    )
+    clients = Clients(Database(order["service"], pools, WatchedPlacement(watcher)), order)
     running = asyncio.create_task(clients.run())
     print("ready", flush=True)
     await loop.run_in_executor(None, sys.stdin.read)  # until the parent closes it
