@@ -44,8 +44,8 @@ SuggestionLimit = Annotated[Integer, Query(ge=1, le=10)]
 AfterCursor = Annotated[Cursor | None, Depends(cursor_parameter)]
 
 
-def content_service(request: Request) -> ContentService:
-    """The service that the app's lifespan has opened."""
+async def content_service(request: Request) -> ContentService:
+    """The service that the app's lifespan has opened; async, for others run in a thread."""
     service: ContentService = request.app.state.content
     return service
 

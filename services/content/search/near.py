@@ -40,7 +40,7 @@ class NearTerms:
         last = self._start(len(text) + distance + 1)
         if first == last:
             return NO_RANKS
-        differing = np.bitwise_count(self._signatures[first:last] ^ signatures([text])[0])
+        differing = np.bitwise_count(self._signatures[first:last] ^ signature(text))
         places = (np.flatnonzero(differing <= _BITS_PER_EDIT * distance) + first).tolist()
         if not places:
             return NO_RANKS
@@ -59,8 +59,19 @@ class NearTerms:
         return place
 
 
+def signature(text: str) -> np.uint64:
+    """The signature of one text."""
+    bits = 0
+    for character in text:
+        code = ord(character)
+        is_letter = ord("a") <= code < ord("a") + _LETTERS
+        slot = code - ord("a") if is_letter else _LETTERS + code % (_SLOTS - _LETTERS)
+        bits |= 1 << (slot + _SLOTS if bits >> slot & 1 else slot)
+    return np.uint64(bits)
+
+
 def signatures(terms: Sequence[str]) -> Signatures:
-    """One signature per term."""
+    """The signatures of many texts at once."""
     codes = np.frombuffer("".join(terms).encode("utf-32-le"), dtype="<u4").astype(np.int64)
     is_letter = (codes >= ord("a")) & (codes < ord("a") + _LETTERS)
     slots = np.where(is_letter, codes - ord("a"), _LETTERS + codes % (_SLOTS - _LETTERS))
