@@ -81,11 +81,6 @@ class Outcome:
     remaining: Plan
 
 
-def everything(plan: Plan) -> Plan:
-    """All of a plan."""
-    return plan
-
-
 async def nobody_asks(_plan: Plan) -> bool:
     """Go on whatever the plan disturbs."""
     return True
@@ -112,9 +107,7 @@ class Applier:
         """What would be done now."""
         return self.planner.plan(self.desired, await self.observe(apps), apps)
 
-    async def apply(
-        self, apps: Sequence[str], part: Callable[[Plan], Plan] = everything
-    ) -> Outcome:
+    async def apply(self, apps: Sequence[str]) -> Outcome:
         """Make the host as the manifest says; safe to interrupt and to run again.
 
         Raises BlockedError before any change, CommandFailedError and NotRunningError at the first
@@ -124,8 +117,8 @@ class Applier:
         asked = False
         count, restarted = 0, frozenset[str]()
         for number in range(1, ROUNDS + 1):
-            plan = part(await self.plan(apps))
-            if number == 1 and part is everything and plan.blocked:
+            plan = await self.plan(apps)
+            if number == 1 and plan.blocked:
                 raise BlockedError([f"{note.subject}: {note.text}" for note in plan.blocked])
             if not plan.changes:
                 return Outcome(count, restarted, number, plan)
@@ -137,13 +130,14 @@ class Applier:
                 asked = True
             self.progress.on_plan(plan, number)
             for change in plan.changes:
-                await self._carry_out(change)
+                await self.carry_out(change)
                 count += len(change.commands)
             restarted |= plan.restarted()
             before = plan
-        raise DidNotStickError(part(await self.plan(apps)).changes)
+        raise DidNotStickError((await self.plan(apps)).changes)
 
-    async def _carry_out(self, change: Change) -> None:
+    async def carry_out(self, change: Change) -> None:
+        """Run the commands of one change, and see that what was replaced runs."""
         for one in change.commands:
             self.progress.on_command(change, one)
             await must(self.transport, one, self.redact)

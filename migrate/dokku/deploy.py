@@ -10,8 +10,8 @@ from migrate.dokku import reports
 from migrate.dokku.apply import Applier
 from migrate.dokku.argv import command
 from migrate.dokku.observed import exists, report
-from migrate.dokku.plan import settling
 from migrate.dokku.repository import Repository, push_url
+from migrate.dokku.settle import finish_web, give_rights
 from migrate.dokku.transport import Transport, must
 from shared.errors import OperatorError
 from shared.manifest_dokku import AppDokku, DokkuSection
@@ -79,7 +79,7 @@ class Deployer:
     on_push: Callable[[str, str], None] = lambda _app, _revision: None
     on_deployed: Callable[[Deployed], None] = lambda _deployed: None
     pause: float = RUNNING_PAUSE
-    #: Plans and mends between deploys touch the same stores, so one at a time.
+    #: Rights are given in the same stores, so one app at a time.
     _settling: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def url(self, app: str) -> str:
@@ -147,7 +147,8 @@ class Deployer:
     async def _deploy_one(self, app: str, revision: str, *, force: bool) -> Deployed:
         clock = asyncio.get_running_loop()
         began = clock.time()
-        await self._settle(app)
+        async with self._settling:
+            await give_rights(self.applier, app)
         self.on_push(app, revision)
         pushed = await self.repository.push(
             self.url(app), revision, self.section.deploy_branch, force=force
@@ -155,16 +156,11 @@ class Deployer:
         if pushed.exit != 0:
             raise DeployFailedError(app, revision, _last_words(pushed.complaint), ())
         await self._prove(app, revision)
-        await self._settle(app)
+        await finish_web(self.applier, app)
         await self.repository.remember(app, revision)
         deployed = Deployed(app, revision, clock.time() - began)
         self.on_deployed(deployed)
         return deployed
-
-    async def _settle(self, app: str) -> None:
-        """Grants on tables that exist by now, the vhost, the certificate: nothing that restarts."""
-        async with self._settling:
-            await self.applier.apply((app,), settling)
 
     async def _prove(self, app: str, revision: str) -> None:
         """A push may end with 0 and deploy nothing: ask the host what runs."""

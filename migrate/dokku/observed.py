@@ -129,9 +129,7 @@ async def observe(
     digests: Mapping[str, str] = MappingProxyType({}),
 ) -> ObservedHost:
     """Read everything that a plan for these apps looks at. `digests`: what the host cannot tell."""
-    names = frozenset(
-        reports.names("apps:list", await _text(transport, "apps:list", "--format", "json"))
-    )
+    names = await app_names(transport)
     wanted = [desired.apps[name] for name in apps]
     stores = sorted({link.store for app in wanted for link in app.links})
     networks = {desired.section.network}
@@ -149,7 +147,7 @@ async def observe(
         gather(*(_store(transport, desired, store) for store in stores)),
         gather(*(_network(transport, name) for name in sorted(networks))),
         _globals(transport, public and any(app.letsencrypt for app in wanted)),
-        _domain_owners(transport, names if public else frozenset()),
+        domain_owners(transport, names if public else frozenset()),
         _entries(transport, any(app.storage for app in wanted)),
     )
     return ObservedHost(
@@ -236,7 +234,7 @@ async def _store(transport: Transport, desired: DesiredHost, name: str) -> Obser
             raise reports.UnreadableReportError(f"{kind}:info", f"there is no {key}")
     database = None
     if kind == "postgres" and found["status"] == "running":
-        database = await _probe(transport, desired, name)
+        database = await probe_store(transport, desired, name)
     return ObservedStore(
         name=name,
         kind=kind,
@@ -258,7 +256,8 @@ async def _backup(transport: Transport, kind: str, name: str) -> str:
     return answer.text.strip() if answer.exit == 0 else ""
 
 
-async def _probe(transport: Transport, desired: DesiredHost, name: str) -> DatabaseState:
+async def probe_store(transport: Transport, desired: DesiredHost, name: str) -> DatabaseState:
+    """Settings, roles and rights of a running PostgreSQL store."""
     roles: set[str] = set()
     schemas = {"public"}
     for app in desired.apps.values():
@@ -288,7 +287,8 @@ async def _globals(
     return apps, reports.report("letsencrypt", text)
 
 
-async def _domain_owners(transport: Transport, names: frozenset[str]) -> dict[str, str]:
+async def domain_owners(transport: Transport, names: frozenset[str]) -> dict[str, str]:
+    """The app that answers to each host name, of the named apps."""
     owners: dict[str, str] = {}
     found = await gather(*(report(transport, "domains", name) for name in sorted(names)))
     for name, row in zip(sorted(names), found, strict=True):
@@ -303,6 +303,12 @@ async def _entries(transport: Transport, wanted: bool) -> frozenset[str]:
     text = await _text(transport, "storage:list-entries", "--format", "json")
     rows = reports.json_list("storage:list-entries", text)
     return frozenset(str(row.get("entry", {}).get("name", "")) for row in rows)
+
+
+async def app_names(transport: Transport) -> frozenset[str]:
+    """Every app of the host."""
+    text = await _text(transport, "apps:list", "--format", "json")
+    return frozenset(reports.names("apps:list", text))
 
 
 async def exists(transport: Transport, app: str) -> bool:

@@ -160,13 +160,3 @@ def _host(
                     (Difference(f"letsencrypt.{key}", have or "(none)", wanted),),
                     (command("letsencrypt:set", "--global", key, wanted),),
                 )
-
-
-def settling(plan: Plan) -> Plan:
-    """The part of a plan that disturbs nothing that runs: what a deploy makes possible or due."""
-    changes = tuple(
-        change
-        for change in plan.changes
-        if change.effect in (Effect.NONE, Effect.RELOAD) and not change.restarts
-    )
-    return Plan(changes, plan.notes)

@@ -81,13 +81,17 @@ def role_statements(
 
     `password_of` gives the text between the quotes of PASSWORD: a verifier, or a shell variable.
     """
+    logins = [line for role in roles for line in _login_statements(role, state, password_of)]
+    return [*logins, *right_statements(roles, state)]
+
+
+def right_statements(roles: Sequence[DesiredRole], state: DatabaseState) -> list[str]:
+    """Statements that give and take rights of roles that can log in already."""
     statements: list[str] = []
     schemas = {name: dict(grants) for name, grants in state.schemas.items()}
-    for role in roles:
-        statements += _login_statements(role, state, password_of)
+    for role in sorted(roles, key=lambda role: not _owns(role)):  # owners make their schemas first
         if _owns(role) and "CREATE" not in state.database.get(role.name, frozenset()):
             statements.append(_GRANT_DATABASE.format(role=role.name))
-    for role in sorted(roles, key=lambda role: not _owns(role)):  # owners make their schemas first
         statements += _schema_statements(role, schemas)
         statements += _relation_statements(role, state)
         statements += _function_statements(role, state)

@@ -1,14 +1,20 @@
-"""A fake Dokku host per test, over one private PostgreSQL server per process."""
+"""A fake Dokku host per test, over one private PostgreSQL server per process, also behind OpenSSH."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from shared.manifest import Manifest, load_manifest
 from tests.dokku_host.host import FakeHost, make_host
+from tests.dokku_host.operator_side import ENVIRONMENT, ROOT
 from tests.dokku_host.postgres import Databases, private_server
+from tests.dokku_host.server import DokkuServer, listening
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +34,62 @@ def host(databases: Databases) -> Iterator[FakeHost]:
 def manifest() -> Manifest:
     """The shipped one."""
     return load_manifest()
+
+
+@pytest.fixture(scope="session")
+def listener(databases: Databases) -> Iterator[DokkuServer]:
+    """One sshd for all tests; each gets a host of its own behind it."""
+    with listening(make_host(databases)) as server:
+        yield server
+
+
+@pytest.fixture
+def server(listener: DokkuServer, host: FakeHost) -> DokkuServer:
+    """An empty host behind ssh."""
+    listener.host = host
+    shutil.rmtree(listener.folder / "repositories")
+    (listener.folder / "repositories").mkdir()
+    return listener
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A small repository with the Dokku files of the shipped one and a file per app."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    shutil.copytree(ROOT / "dokku", folder / "dokku")
+    shutil.copy(ROOT / "migration.toml", folder)
+    for path in ("shared", "router", "monolith", "migrate", "services/content", "services/media"):
+        (folder / path).mkdir(parents=True)
+        (folder / path / "code.py").write_text("VERSION = 1\n")
+    git(folder, "init", "-q", "-b", "main")
+    commit(folder, "first")
+    return folder
+
+
+def git(folder: Path, *words: str) -> str:
+    """Run git with an identity of its own."""
+    done = subprocess.run(
+        ["git", "-C", str(folder), "-c", "user.name=Operator", "-c", "user.email=op@example.com",
+         *words],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+def commit(folder: Path, message: str) -> str:
+    """Commit everything; the revision."""
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", message)
+    return git(folder, "rev-parse", "HEAD")
+
+
+def operator_environment(server: DokkuServer) -> dict[str, str]:
+    """What the operator's shell has: secrets, and the way to the host."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return {
+        **kept,
+        **ENVIRONMENT,
+        "DOKKU_HOST": f"{server.user}@127.0.0.1:{server.port}",
+        "DOKKU_SSH_OPTIONS": " ".join(server.options),
+    }

@@ -1,46 +1,92 @@
-"""The models of the manifest's Dokku part and of its phases."""
+"""The models of the manifest's Dokku part and of its phases, and what they refuse."""
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
+from migrate.dokku.desired import UnknownAppError, chosen, deploy_order, desired_host
+from shared.errors import OperatorError
+from shared.manifest import Manifest, load_manifest
 from shared.manifest_dokku import AppDokku, ConfigSource, DokkuSection, Link, Store
 from shared.manifest_phases import Phase, Ramp
 
-EXAMPLE = Path(__file__).parent / "example.toml"
+
+@pytest.fixture(scope="module")
+def manifest() -> Manifest:
+    return load_manifest()
 
 
-def example() -> dict[str, Any]:
-    return tomllib.loads(EXAMPLE.read_text())
+def section(manifest: Manifest, **changes: Any) -> DokkuSection:
+    assert manifest.dokku is not None
+    return DokkuSection.model_validate(manifest.dokku.model_dump(by_alias=True) | changes)
 
 
-def test_the_example_is_valid_and_reads_back_as_written() -> None:
-    raw = example()
-    section = DokkuSection.model_validate(raw["dokku"])
-    content = AppDokku.model_validate(raw["services"]["content"]["dokku"])
-    phases = TypeAdapter(tuple[Phase, ...]).validate_python(raw["phases"])
-    assert section.apps["router"].nginx["proxy-buffering"] == "off"
-    assert section.upstream_url("content") == "http://content.web:8080"
-    assert content.links[0].plugin_alias == "CONTENT_DB_ADMIN"
-    assert [step.do for step in phases[0].steps][:3] == ["provision", "deploy", "take_domain"]
-
-
-def test_upstream_address_depends_on_the_scheduler() -> None:
-    raw = example()["dokku"] | {
-        "scheduler": "k3s",
-        "k3s": {"registry": "registry.example.com", "store_host": "10.0.0.5", "namespace": "live"},
+def test_every_app_of_the_phases_is_described(manifest: Manifest) -> None:
+    known = set(chosen(manifest))
+    named = {
+        app
+        for phase in manifest.phases
+        for step in phase.steps
+        for app in (*getattr(step, "apps", ()),)
     }
-    assert DokkuSection.model_validate(raw).upstream_url("content") == "http://content-web.live:80"
+    assert named <= known
+    assert {service.app for service in manifest.services.values()} <= named
 
 
-def test_k3s_without_a_registry_is_refused() -> None:
-    with pytest.raises(ValidationError, match=r"k3s\.registry"):
-        DokkuSection.model_validate(example()["dokku"] | {"scheduler": "k3s"})
+def test_the_monolith_is_deployed_before_what_uses_its_tables(manifest: Manifest) -> None:
+    order = chosen(manifest)
+    assert order.index("api-monolith") < min(order.index("chat-service"), order.index("router"))
+
+
+def test_upstream_address_depends_on_the_scheduler(manifest: Manifest) -> None:
+    assert section(manifest).upstream_url("chat-service") == "http://chat-service.web:8080"
+    k3s = {"registry": "registry.example.com", "store_host": "10.0.0.5", "namespace": "live"}
+    assert (
+        section(manifest, scheduler="k3s", k3s=k3s).upstream_url("chat-service")
+        == "http://chat-service-web.live:80"
+    )
+
+
+def test_k3s_without_a_registry_is_refused(manifest: Manifest) -> None:
+    with pytest.raises(ValidationError, match="registry and k3s"):
+        section(manifest, scheduler="k3s")
+
+
+def test_rights_hold_the_real_names_of_tables(manifest: Manifest) -> None:
+    host = desired_host(manifest, {})
+    rights = host.apps["chat-service"].rights["scenextras-db"]
+    tables = {table for row in rights for table in row.tables}
+    assert {"conversations", "users", "idempotency_keys"} <= tables
+    assert not any(table.startswith("@") for table in tables)
+
+
+def test_a_name_that_is_no_app_is_refused(manifest: Manifest) -> None:
+    with pytest.raises(UnknownAppError, match="chat-service"):
+        chosen(manifest, ["chat"])
+
+
+def test_a_circle_of_deploys_is_refused() -> None:
+    models = {"a": AppDokku(deploy_after=("b",)), "b": AppDokku(deploy_after=("a",))}
+    with pytest.raises(OperatorError, match="circle: a after b after a"):
+        deploy_order(models)
+
+
+def test_an_alias_inside_another_one_is_refused(manifest: Manifest) -> None:
+    """The plugin finds a taken alias by substring, and would refuse the second link."""
+    links = (
+        Link(store="scenextras-db", env="DATABASE_URL"),
+        Link(store="content-db", env="CONTENT_DATABASE_URL"),
+    )
+    assert manifest.dokku is not None
+    apps = {"x": AppDokku(links=links, common=False)}
+    bad = manifest.model_copy(
+        update={"dokku": manifest.dokku.model_copy(update={"apps": apps, "operator": None})}
+    )
+    with pytest.raises(OperatorError, match="CONTENT_DATABASE_URL contains it"):
+        desired_host(bad, {})
 
 
 def test_a_config_source_is_exactly_one() -> None:
@@ -80,3 +126,13 @@ def test_the_host_network_cannot_be_used() -> None:
 def test_a_ramp_only_rises() -> None:
     with pytest.raises(ValidationError, match="rise"):
         Ramp(do="ramp", service="chat", percents=(50, 5))
+
+
+def test_a_phase_comes_after_earlier_ones_only() -> None:
+    raw = {
+        "number": 1, "name": "x", "summary": "", "after": [2],
+        "steps": [{"do": "flag", "service": "chat", "percent": 0}],
+        "criteria": [{"check": "http", "path": "/"}],
+    }  # fmt: skip
+    with pytest.raises(ValidationError, match="earlier phases"):
+        Phase.model_validate(raw)
