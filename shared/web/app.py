@@ -54,7 +54,7 @@ from shared.web.edge import Edge
 from shared.web.endpoints import EndpointError, ServiceRouter
 from shared.web.error_responses import error_response
 from shared.web.front_door import FrontDoor
-from shared.web.gate import Gate, finished_endpoint, guarded_route
+from shared.web.gate import Gate, finished_endpoint, guarded_route, refuse_plain_dependencies
 from shared.web.maintenance import MaintenanceModes
 from shared.web.path_index import PathIndex
 from shared.web.platform import open_platform
@@ -140,6 +140,7 @@ def _add_endpoints(app: FastAPI, routers: Sequence[ServiceRouter]) -> None:
                 response_model=endpoint.response_model,
                 route_class_override=guarded_route(endpoint),
             )
+            refuse_plain_dependencies(app.router.routes[-1])
         for socket in router.sockets:
             app.router.routes.append(
                 APIWebSocketRoute(socket.route.path, socket.call, name=socket.route.name)

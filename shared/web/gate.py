@@ -15,6 +15,7 @@ from fastapi import Depends
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 
 from shared.auth.principal import Principal
 from shared.contract.routes import PublicRoute
@@ -23,7 +24,7 @@ from shared.ratelimit.buckets import COUNTED_PER
 from shared.ratelimit.limiter import RateLimiter
 from shared.web.bodies import read_body
 from shared.web.context import RequestContext, context_of
-from shared.web.endpoints import Endpoint
+from shared.web.endpoints import Endpoint, EndpointError
 from shared.web.replay import answer_once
 from shared.web.replies import to_response
 
@@ -122,6 +123,19 @@ def finished_endpoint(endpoint: Endpoint) -> Callable[..., Awaitable[Response]]:
         parameters=[*signature.parameters.values(), hidden], return_annotation=Response
     )
     return call
+
+
+def refuse_plain_dependencies(route: BaseRoute) -> None:
+    """EndpointError for a dependency that is no coroutine: the framework runs it in a thread, which
+    costs more than a small read, and at most 40 requests get one at a time."""
+    waiting = list(route.dependant.dependencies) if isinstance(route, APIRoute) else []
+    while waiting:
+        found = waiting.pop()
+        waiting.extend(found.dependencies)
+        call = found.call
+        if not (inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call)):
+            name = getattr(call, "__name__", repr(call))
+            raise EndpointError(f"the dependency {name} of {route.name} must be `async def`")  # type: ignore[attr-defined]
 
 
 async def _same_request(request: Request) -> Request:

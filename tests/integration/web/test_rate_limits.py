@@ -137,3 +137,13 @@ async def test_a_counter_runs_out_by_itself(redis_url: str) -> None:
     renewed = await limiter.count("public", subject)
     assert renewed == Decision("public", 2, 1, start + 120, moment)
     await redis.aclose()
+
+
+async def test_a_redis_that_forgot_the_script_is_taught_again(redis_url: str) -> None:
+    redis: Redis = open_redis(redis_url)
+    counter, key = RedisCounter(redis), f"rl:test:{_address()}"
+    assert await counter.increment(key, 60) == 1
+    counter._digest = "0" * 40  # a script that Redis does not have
+    assert await counter.increment(key, 60) == 2
+    assert 0 < await redis.ttl(key) <= 60
+    await redis.aclose()

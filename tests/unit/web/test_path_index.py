@@ -1,10 +1,13 @@
 """Paths: exact before pattern, aliases, allowed methods, relative redirects."""
 
-from __future__ import annotations
+from typing import Annotated
 
 import pytest
+from fastapi import Depends
 
 from shared.contract.routes import PublicRoute, parse_routes, public_routes
+from shared.settings import AppSettings
+from shared.web.app import create_service_app
 from shared.web.endpoints import EndpointError, ServiceRouter
 from shared.web.path_index import PathIndex, relative_location
 
@@ -96,6 +99,28 @@ def test_a_route_declared_wrongly_is_refused_at_import() -> None:
 
 
 async def _endpoint() -> None: ...
+
+
+def test_a_dependency_that_would_run_in_a_thread_is_refused() -> None:
+    def plain() -> int:
+        return 1
+
+    async def outer(inner: Annotated[int, Depends(plain)]) -> int:
+        return inner
+
+    router = ServiceRouter()
+
+    async def search(value: Annotated[int, Depends(outer)]) -> None: ...
+
+    router.endpoint("content.search")(search)
+    settings = AppSettings(
+        shared_database_url="postgresql://h/d",
+        redis_url="redis://h",
+        rabbitmq_url="amqp://h",
+        jwt_secrets=("a" * 40,),
+    )
+    with pytest.raises(EndpointError, match=r"plain of content\.search must be `async def`"):
+        create_service_app("x", settings=settings, routers=[router])
 
 
 def test_a_contract_with_a_route_twice_is_refused() -> None:
