@@ -54,12 +54,20 @@ def _servers(*arguments: str) -> str:
     return result.stdout
 
 
+def _remove_leftovers(directory: Path) -> None:
+    """Servers of a killed run end by themselves; their files are removed by the next run."""
+    for old in directory.glob("*"):
+        if old.name.isdigit() and not Path("/proc", old.name).exists():
+            _servers("remove", str(old))
+
+
 @pytest.fixture(scope="session")
 def server_urls() -> dict[str, str]:
     """Address of each server kind, with superuser rights."""
     given = {kind: os.environ.get(f"TEST_{kind.upper()}_URL", "") for kind in _KINDS}
     if all(given.values()):
         return given
+    _remove_leftovers(_run_directory().parent)
     started = json.loads(_servers("start", str(_run_directory()), os.environ[RUN_VARIABLE]))
     return {kind: given[kind] or started[kind] for kind in _KINDS}
 

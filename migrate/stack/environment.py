@@ -81,7 +81,7 @@ def app_environment(process: AppProcess, facts: StackFacts) -> dict[str, str]:
         case "router", _:
             values |= _router(facts)
         case _, "monolith":
-            values |= {"DATABASE_URL": facts.shared_url}
+            values |= {"DATABASE_URL": facts.shared_url, "OWNER_API_URL": facts.public_url}
         case _, service:
             values |= {"SHARED_DATABASE_URL": facts.shared_url}
             if service in facts.own_urls:
@@ -124,6 +124,8 @@ def _common(process: AppProcess, facts: StackFacts) -> dict[str, str]:
         "MEDIA_DIR": str(facts.layout.data("media") / "files"),  # both sides serve the same bytes
         "MAIL_DIR": str(data / "mail"),
         "PYTHONUNBUFFERED": "1",
+        # As on Dokku: a process that is started again is the same instance in the control store.
+        "DYNO": "worker.1" if process.kind == "worker" else "web.1",
     }
     if process.listens:
         values["PORT"] = str(facts.ports[process.domain])
