@@ -21,10 +21,10 @@ class Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, context: Context) -> None:
         super().__init__(config)
-        self._context = context
+        self.context = context
 
     async def shutdown(self, sockets: list | None = None) -> None:  # type: ignore[type-arg]
-        await announce_shutdown(self._context)
+        await announce_shutdown(self.context)
         await super().shutdown(sockets)
 
 

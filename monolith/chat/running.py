@@ -27,15 +27,20 @@ class RunningReplies:
     async def drain(self) -> None:
         """At SIGTERM: replies may run 50 s more, then they end as UNAVAILABLE."""
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(DRAIN_SECONDS, self._cancel_all)
+        self._timer = loop.call_later(DRAIN_SECONDS, self.end_all)
 
-    def _cancel_all(self) -> None:
+    @property
+    def count(self) -> int:
+        return len(self._tasks)
+
+    def end_all(self) -> None:
+        """Each stores what was said so far and tells its client UNAVAILABLE."""
         for task in self._tasks:
             task.cancel()
 
     async def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._cancel_all()
+        self.end_all()
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=CLOSE_SECONDS)
