@@ -89,7 +89,8 @@ class FakeHost:
             self._verify(call)
             output = HANDLERS.get(call.name, _unknown)(self, call) or ""
         except RefusedError as error:
-            self.refused.append(words)
+            if is_change:
+                self.refused.append(words)
             return Result(error.code, b"", f" !     {error}\n".encode())
         return Result(0, output.encode("utf-8", "surrogateescape"), b"")
 
