@@ -22,16 +22,12 @@ INTERSECTED = 4
 class _Level:
     """Runs of one length: their keys in order, and where each occurs."""
 
-    __slots__ = ("keys", "postings")
+    __slots__ = ("keys", "numbers", "postings")
 
     def __init__(self, keys: Codes, postings: Postings) -> None:
         self.keys = keys
+        self.numbers = {key: number for number, key in enumerate(keys.tolist())}
         self.postings = postings
-
-    def number(self, key: int) -> int | None:
-        """The place of a key in `keys`."""
-        place = int(np.searchsorted(self.keys, key))
-        return place if place < len(self.keys) and self.keys[place] == key else None
 
 
 class Grams:
@@ -44,8 +40,9 @@ class Grams:
         lengths = np.fromiter((len(norm) + 1 for norm in norms), np.int64, len(norms))
         self._ranks_at = np.repeat(np.arange(len(norms), dtype=np.int64), lengths)[: len(codes)]
         self._size = max(len(norms), 1)
-        self._letters = np.unique(codes)
-        letters = _number(codes, self._letters)
+        alphabet = np.unique(codes)
+        self._letters = {letter: number for number, letter in enumerate(alphabet.tolist())}
+        letters = _number(codes, alphabet)
         is_inside = codes != ord(_SEPARATOR)
         runs = letters
         self._levels: list[_Level] = [self._level(runs, is_inside)]
@@ -93,27 +90,20 @@ class Grams:
 
     def _run(self, text: str) -> int | None:
         """The number of a run of at most three characters among the runs of its length."""
-        letters = [_place(ord(character), self._letters) for character in text]
-        key = letters[0]
-        for width, letter in enumerate(letters[1:], start=2):
+        key = self._letters.get(ord(text[0]))
+        for width, character in enumerate(text[1:], start=2):
+            letter = self._letters.get(ord(character))
+            if width > 2 and key is not None:
+                key = self._levels[width - 2].numbers.get(key)
             if key is None or letter is None:
                 return None
-            if width > 2:
-                key = self._levels[width - 2].number(key)
-                if key is None:
-                    return None
             key = key * len(self._letters) + letter
-        return self._levels[len(text) - 1].number(key) if key is not None else None
+        return self._levels[len(text) - 1].numbers.get(key) if key is not None else None
 
 
 def _number(values: Codes, keys: Codes) -> Codes:
     """The place of every value in the ascending keys; anything for values that are not there."""
     return np.searchsorted(keys, values).astype(np.int64)
-
-
-def _place(value: int, keys: Codes) -> int | None:
-    place = int(np.searchsorted(keys, value))
-    return place if place < len(keys) and keys[place] == value else None
 
 
 def _is_member(ranks: Ranks, others: Ranks) -> NDArray[np.bool_]:
