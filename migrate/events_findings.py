@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
-from typing import Literal
 
+from migrate.doctor.finding import Finding
 from migrate.events_desk import EventsDesk
 from shared.errors import StranglerError
 from shared.events import outbox
@@ -17,20 +16,6 @@ from shared.placement.session import begin
 OLDEST_SECONDS = 5.0
 #: Quorum queues with message TTL and at-least-once dead-lettering exist since this version.
 LOWEST_VERSION = (3, 10)
-
-Level = Literal["ok", "warning", "error"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    level: Level
-    subject: str
-    message: str
-
-    def as_row(self) -> dict[str, str]:
-        return asdict(self)
 
 
 async def findings(desk: EventsDesk) -> list[Finding]:

@@ -78,7 +78,7 @@ async def _databases(context: Context) -> list[Finding]:
 
 async def _events(context: Context) -> list[Finding]:
     async with open_desk(context, databases=True) as desk:
-        return [Finding(f.level, f.subject, f.message) for f in await event_findings(desk)]
+        return await event_findings(desk)
 
 
 def _split(value: str | None, separators: str) -> list[str]:

@@ -11,8 +11,9 @@ import typer
 
 from migrate.commands import events_parked, events_schemas
 from migrate.context import get_context, run
+from migrate.doctor.finding import Finding
 from migrate.events_desk import EventsDesk, open_desk
-from migrate.events_findings import Finding, findings
+from migrate.events_findings import findings
 from migrate.report import confirm, console, print_json, print_table
 from shared.errors import OperatorError
 from shared.events import outbox

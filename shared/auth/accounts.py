@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -70,12 +71,11 @@ class Accounts:
         return account
 
     async def _read(self, principal: Principal) -> Account | None:
-        if principal.user_id is not None:
-            row = await self._pool.fetchrow(_BY_ID, principal.user_id, timeout=STATEMENT_SECONDS)
-        else:
-            row = await self._pool.fetchrow(
-                _BY_IDENTITY, principal.issuer, principal.subject, timeout=STATEMENT_SECONDS
-            )
+        async with asyncio.timeout(STATEMENT_SECONDS):  # the wait for a connection included
+            if principal.user_id is not None:
+                row = await self._pool.fetchrow(_BY_ID, principal.user_id)
+            else:
+                row = await self._pool.fetchrow(_BY_IDENTITY, principal.issuer, principal.subject)
         return Account(row["id"], row["is_deleted"]) if row else None
 
     def _believed(self, key: tuple[str, str | None], error: BaseException) -> Account:
@@ -105,7 +105,8 @@ class Tiers:
             if isinstance(cached, int):
                 return cached
         try:
-            tier = await self._pool.fetchval(_TIER, user_id, timeout=STATEMENT_SECONDS)
+            async with asyncio.timeout(STATEMENT_SECONDS):
+                tier = await self._pool.fetchval(_TIER, user_id)
         except (*CONNECTION_ERRORS, asyncpg.PostgresError) as error:
             raise PeerError(
                 f"the shared database did not answer for a tier ({type(error).__name__});"

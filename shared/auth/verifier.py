@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 from jose import jws
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from shared.auth.claims import ClaimRules, TokenExpiredError, TokenRefusedError
 from shared.auth.key_sources import KeySource
@@ -32,6 +32,9 @@ _TYPES = frozenset({"jwt", "at+jwt"})  # RFC 7519, 5.1; RFC 9068, 2.1
 _SHAPE = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
 
 TOKENS_REFUSED = Counter("auth_tokens_refused_total", "Tokens not accepted", ("reason",))
+CLOCK_SKEW = Gauge(
+    "auth_clock_skew_seconds", "How far the last token from the future was ahead", ("issuer",)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,11 @@ class TokenVerifier:
             raise TokenRefusedError("unknown_key")
         if not any(_is_signed(token, key) for key in candidates if key.algorithm == header["alg"]):
             raise TokenRefusedError("bad_signature")
-        return issuer.rules.principal(claims, self._clock())
+        now = self._clock()
+        issued = claims.get("iat")
+        if isinstance(issued, int) and issued > now:
+            CLOCK_SKEW.labels(issuer.rules.kind).set(issued - now)
+        return issuer.rules.principal(claims, now)
 
     def _issuer_of(self, claims: Mapping[str, Any]) -> Issuer:
         """By exact name; a name nobody has, or none, can only be the local issuer's affair."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import asyncpg
+
 from shared.errors import CallerError, Code, PeerError
 from shared.placement.connection import Connection, Pool
+from shared.placement.pools import CONNECTION_ERRORS
 
 LOCK_SECONDS = 180  # an in-progress key lapses after this (contract, 1.9)
 STATEMENT_SECONDS = 5.0
@@ -97,27 +101,42 @@ class IdempotencyStore:
 
         Raises IDEMPOTENCY_IN_PROGRESS (409) and IDEMPOTENCY_KEY_REUSED (422).
         """
-        for _ in range(_ATTEMPTS):
-            locked_until = await self._pool.fetchval(
-                _CLAIM, user_id, route, key, request_hash, LOCK_SECONDS, timeout=STATEMENT_SECONDS
-            )
-            if locked_until is not None:
-                return Claim(user_id, route, key, locked_until, self._pool)
-            row = await self._pool.fetchrow(_LOOK, user_id, route, key, timeout=STATEMENT_SECONDS)
-            if row is None:
-                continue
-            if row["request_hash"] != request_hash:
-                raise CallerError(
-                    Code.IDEMPOTENCY_KEY_REUSED, "This Idempotency-Key was used for another request"
-                )
-            if row["state"] == "completed":
-                return StoredAnswer(row["status"], row["content_type"], row["body"] or b"")
-            raise CallerError(
-                Code.IDEMPOTENCY_IN_PROGRESS,
-                "The first request with this Idempotency-Key is still running",
-                headers={"Retry-After": "1"},
-            )
+        try:
+            async with asyncio.timeout(STATEMENT_SECONDS):
+                for _ in range(_ATTEMPTS):
+                    found = await self._try_claim(user_id, route, key, request_hash)
+                    if found is not None:
+                        return found
+        except (*CONNECTION_ERRORS, asyncpg.PostgresError) as error:
+            raise PeerError(
+                f"the shared database did not answer for an idempotency key ({type(error).__name__});"
+                " check SHARED_DATABASE_URL (`migrate status`)"
+            ) from error
         raise PeerError(f"the idempotency key of {route} changes hands too fast")
+
+    async def _try_claim(
+        self, user_id: UUID, route: str, key: str, request_hash: str
+    ) -> Claim | StoredAnswer | None:
+        """One attempt; None when the key was freed in between."""
+        locked_until = await self._pool.fetchval(
+            _CLAIM, user_id, route, key, request_hash, LOCK_SECONDS
+        )
+        if locked_until is not None:
+            return Claim(user_id, route, key, locked_until, self._pool)
+        row = await self._pool.fetchrow(_LOOK, user_id, route, key)
+        if row is None:
+            return None
+        if row["request_hash"] != request_hash:
+            raise CallerError(
+                Code.IDEMPOTENCY_KEY_REUSED, "This Idempotency-Key was used for another request"
+            )
+        if row["state"] == "completed":
+            return StoredAnswer(row["status"], row["content_type"], row["body"] or b"")
+        raise CallerError(
+            Code.IDEMPOTENCY_IN_PROGRESS,
+            "The first request with this Idempotency-Key is still running",
+            headers={"Retry-After": "1"},
+        )
 
     async def purge_expired(self, batch_rows: int = 1000) -> int:
         """Delete expired keys, at most `batch_rows`; gives how many. For a worker, once a minute."""

@@ -55,6 +55,8 @@ class Gate:
     async def enter(self, request: Request, route: PublicRoute) -> Request:
         """The request with its body read, or the first refusal that applies."""
         context = context_of(request.scope)
+        if context.is_shadow and route.kind != "read":
+            raise CallerError(Code.MALFORMED_REQUEST, "A copy must not write")  # contract, 1.2
         context.principal = await self._admission.admit(route, request.headers.get("authorization"))
         await self._count(route, context)
         if route.auth == "tier1" and context.principal is not None:

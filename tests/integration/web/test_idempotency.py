@@ -224,3 +224,23 @@ async def test_completing_can_be_part_of_the_business_transaction(
         await transaction.rollback()
     with pytest.raises(CallerError):  # still in progress: the rollback took the answer with it
         await platform.idempotency.claim(user_id, "chat.talk", "tx", "hash")
+
+
+async def test_without_the_table_nothing_is_done_twice_because_nothing_is_done(
+    app: FastAPI, client: httpx.AsyncClient, headers: dict[str, str], calls: list[str]
+) -> None:
+    await client.post(TALK, json={"message": "a"}, headers=headers)
+    app.state.platform.pool.terminate()
+    refused = await client.post(TALK, json={"message": "a"}, headers=headers | KEY)
+    assert _error(refused) == (503, "UNAVAILABLE")
+    assert calls == ["talk"]
+
+
+async def test_a_copy_of_a_write_is_refused(
+    client: httpx.AsyncClient, headers: dict[str, str], calls: list[str]
+) -> None:
+    copy = headers | {"X-Shadow": "1"}
+    refused = await client.post(TALK, json={"message": "a"}, headers=copy)
+    assert _error(refused) == (400, "MALFORMED_REQUEST")
+    assert (await client.get("/api/auth/users/me", headers=copy)).status_code == 200
+    assert calls == ["me"]
