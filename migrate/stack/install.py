@@ -62,15 +62,19 @@ def install(kinds: Iterable[ServerKind]) -> None:
 
 
 def ensure_listed(path: Path) -> None:
-    """Install the packages of a list (`program package` lines, # comments) whose program is missing."""
-    lines = (line.split("#")[0].split() for line in path.read_text().splitlines())
-    wanted = {words[0]: words[1] for words in lines if len(words) == 2}
+    """Install the packages of a list whose program is missing.
+
+    Lines are `program package [service]`, # begins a comment; a named service is kept from starting.
+    """
+    lines = [line.split("#")[0].split() for line in path.read_text().splitlines()]
+    wanted = [words for words in lines if len(words) >= 2]
     search = os.pathsep.join((os.environ.get("PATH", os.defpath), *EXTRA_PATH))
-    missing = [
-        package for program, package in wanted.items() if not shutil.which(program, path=search)
-    ]
+    missing = [words for words in wanted if not shutil.which(words[0], path=search)]
     if missing:
-        apt_install(missing)
+        prefix = apt_install([words[1] for words in missing])
+        for words in missing:
+            for unit in words[2:]:
+                disable_unit(prefix, unit)
 
 
 def apt_install(packages: Sequence[str], hint: str = "") -> list[str]:

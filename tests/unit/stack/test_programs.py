@@ -57,7 +57,14 @@ def test_a_listed_program_that_exists_is_not_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(install, "apt_install", lambda packages: asked.extend(packages))
-    (tmp_path / "list.txt").write_text("# why\nsh dash\n\nno-such-program its-package  # for X\n")
+
+    def note(packages: list[str]) -> list[str]:
+        asked.extend(packages)
+        return []
+
+    monkeypatch.setattr(install, "apt_install", note)
+    monkeypatch.setattr(install, "disable_unit", lambda _prefix, unit: asked.append(unit))
+    text = "# why\nsh dash dash.service\n\nno-such-program its-package its.service  # for X\n"
+    (tmp_path / "list.txt").write_text(text)
     install.ensure_listed(tmp_path / "list.txt")
-    assert asked == ["its-package"]
+    assert asked == ["its-package", "its.service"]
