@@ -6,7 +6,9 @@ import asyncio
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TextIO
 
+from router.access_log import AccessLog
 from router.attempts import Attempts
 from router.client_connection import ClientConnection, ClientLimits
 from router.dispatch import Dispatcher, DispatchParts
@@ -46,6 +48,9 @@ class PlaneSettings:
     override_secrets: tuple[str, ...] = ()
     version: str = "dev"
     checks: Callable[[], dict[str, bool]] = dict
+    instance: str = "router"
+    access_log_sample: float = 0.0
+    access_log_stream: TextIO | None = None
     edge: EdgeGate = field(default_factory=lambda: EdgeGate(None, None, {}))
 
 
@@ -73,6 +78,16 @@ class DataPlane:
             max_body_bytes=settings.max_body_bytes,
             metrics=self.metrics,
         )
+        self.access_log = (
+            AccessLog(
+                settings.access_log_stream,
+                settings.access_log_sample,
+                settings.instance,
+                self.metrics,
+            )
+            if settings.access_log_stream is not None
+            else None
+        )
         active: set[Exchange] = set()
         self.attempts = Attempts(self._loop, self.upstreams, self.routing, self.metrics, active)
         self.dispatcher = Dispatcher(
@@ -89,6 +104,7 @@ class DataPlane:
                 override_secrets=settings.override_secrets,
                 version=settings.version,
                 checks=settings.checks,
+                access_log=self.access_log,
             ),
         )
         self.hold_room = HoldRoom(
@@ -101,6 +117,8 @@ class DataPlane:
         """Resolve the upstreams; requests may come once there is a control state."""
         self.sweeper.start()
         self.hold_room.start()
+        if self.access_log is not None:
+            self.access_log.start()
         await asyncio.gather(*(upstream.start() for upstream in self.upstreams.values()))
 
     async def listen(self, listener: socket.socket) -> None:
@@ -140,6 +158,8 @@ class DataPlane:
             client.reset()
         for upstream in self.upstreams.values():
             await upstream.stop()
+        if self.access_log is not None:
+            await self.access_log.stop()
         self.hold_room.stop()
         self.sweeper.stop()
 

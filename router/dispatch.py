@@ -9,8 +9,9 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from router.access_log import AccessLog
 from router.attempts import Attempts
 from router.client_connection import ClientConnection, ClientLimits, too_large_body
 from router.edge.gate import EdgeGate
@@ -27,6 +28,7 @@ from router.request_head import RequestHead
 from router.request_ids import RequestIds, is_request_id
 from router.response_head import ResponseHead
 from router.routing import RouteRuntime, Routing
+from router.seams import Tap
 from router.trust import TrustedProxies
 from shared.control.model import ControlState
 from shared.routing.decision import Decision, decide
@@ -54,7 +56,8 @@ class DispatchParts:
     override_secrets: tuple[str, ...] = ()
     version: str = "dev"
     checks: Callable[[], dict[str, bool]] = dict
-    listeners: list[Callable[[Exchange], None]] = field(default_factory=list)
+    access_log: AccessLog | None = None
+    tap_for: Callable[[Exchange], Tap | None] | None = None
 
 
 class Dispatcher:
@@ -72,6 +75,8 @@ class Dispatcher:
         self._attempts = parts.attempts
         self._metrics = parts.metrics
         self._ids = RequestIds()
+        self._log = parts.access_log
+        self._tap_for = parts.tap_for
 
     # ---- connections ------------------------------------------------------------------------------
 
@@ -177,6 +182,8 @@ class Dispatcher:
         override = self._override(exchange.head, route)
         if decision is None or override is not None:
             decision = self._decide(exchange, route, override)
+        if self._tap_for is not None:
+            exchange.tap = self._tap_for(exchange)
         self._attempts.first(exchange, decision)
 
     def _decide(self, exchange: Exchange, route: RouteRuntime, override: str | None) -> Decision:
@@ -301,6 +308,8 @@ class Dispatcher:
         )
         self._routing.unmatched.router.count("-", status, 0.0)
         self._metrics.cause(refusal.cause)
+        if self._log is not None:
+            self._log.refused_head(refusal, status, client.address)
         return data
 
     def finished(self, exchange: Exchange) -> None:
@@ -318,8 +327,8 @@ class Dispatcher:
         counts.count(exchange.method, exchange.status, now - exchange.started)
         if exchange.cause is not Cause.NONE:
             self._metrics.cause(exchange.cause)
-        for listener in self._parts.listeners:
-            listener(exchange)
+        if self._log is not None:
+            self._log.finished(exchange, now)
 
     def _answers_itself(self, exchange: Exchange) -> bool:
         head = exchange.head

@@ -12,7 +12,7 @@ from router.failure import Cause, Refusal
 from router.held_stream import HeldStream
 from router.request_head import RequestHead
 from router.response_head import ResponseHead
-from router.seams import ClientLink, UpstreamLink
+from router.seams import ClientLink, Tap, UpstreamLink
 from router.tunnel import Tunnel, is_handshake
 
 #: A body up to this size is kept until the answer begins, so that an idempotent request can be repeated.
@@ -62,7 +62,7 @@ class Exchange:
         "extra_response_lines", "first_byte_seconds", "forwarded", "has_answer", "has_other_side",
         "head", "held_stream", "is_deliberate", "is_finished", "is_retry", "link", "match",
         "may_repeat", "method", "owner", "request_bytes", "request_id", "response_bytes", "route",
-        "started", "status", "task", "tunnel", "upstream", "used_kept_connection",
+        "started", "status", "tap", "task", "tunnel", "upstream", "used_kept_connection",
     )  # fmt: skip
 
     def __init__(
@@ -97,6 +97,7 @@ class Exchange:
         self.link: UpstreamLink | None = None
         self.tunnel: Tunnel | None = None
         self.held_stream: HeldStream | None = None
+        self.tap: Tap | None = None
         self.status = 0
         self.cause = Cause.NONE
         self.request_bytes = 0
@@ -116,6 +117,8 @@ class Exchange:
     def request_body(self, data: bytes, done: bool) -> None:
         """Payload from the client, maybe empty when `done`."""
         self.request_bytes += len(data)
+        if self.tap is not None:
+            self.tap.request_body(data)
         if done:
             self.body_is_complete = True
         if self.is_finished:
@@ -231,6 +234,9 @@ class Exchange:
         if head.status >= 500:
             self.is_deliberate = b"retry-after" in head.fields
         self.response_bytes = len(body)
+        if self.tap is not None:
+            self.tap.response_head(head)
+            self.tap.response_body(body)
         keep = self._keep = self.may_stay
         extra = self.owner.response_lines(self, head)
         if self.held_stream is not None:
@@ -254,6 +260,8 @@ class Exchange:
         if self.is_finished:
             return
         self.response_bytes += len(body)
+        if self.tap is not None:
+            self.tap.response_body(body)
         if self.held_stream is not None:
             self.held_stream.body(body, done)
         else:
@@ -422,3 +430,6 @@ class Exchange:
         if task is not None:
             task.cancel()
         self.owner.finished(self)
+        tap, self.tap = self.tap, None
+        if tap is not None:
+            tap.finished()

@@ -69,6 +69,19 @@ class Waiting(Answering, Protocol):
     def upstream_failed(self, cause: Cause) -> None: ...
 
 
+class Tap(Protocol):
+    """Listens to one exchange, for a copy of it; must be quick, keep little and never raise."""
+
+    def request_body(self, data: bytes) -> None: ...
+
+    def response_head(self, head: ResponseHead) -> None: ...
+
+    def response_body(self, data: bytes) -> None: ...
+
+    def finished(self) -> None:
+        """The client has its answer, or never will."""
+
+
 class ClientLink(Protocol):
     """The client's connection, as an exchange sees it."""
 

@@ -6,10 +6,12 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 
 import structlog
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from router.admin.app import AdminFacts, admin_app
 from router.admin.server import serve_admin
@@ -27,6 +29,8 @@ from shared.routing.from_manifest import route_table
 
 #: How often a worker looks whether its supervisor is still there, in seconds.
 SUPERVISOR_CHECK_SECONDS = 1.0
+#: Pause between two looks at Redis, in seconds.
+REDIS_CHECK_SECONDS = 5.0
 
 log = structlog.get_logger("router")
 
@@ -49,10 +53,18 @@ class Worker:
         self._admin_listener = admin_listener
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
+        self._number = number
         self.name = settings.worker_name(number)
+        self._redis_answers = True
         self._redis = open_redis(settings.redis_url) if settings.redis_url else None
         self.plane = DataPlane(
-            plane_settings(settings, manifest, redis=self._redis, checks=lambda: self._checks())
+            plane_settings(
+                settings,
+                manifest,
+                instance=self.name,
+                redis=self._redis,
+                checks=lambda: self._checks(),
+            )
         )
         self.watcher = ControlWatcher(
             settings.shared_database_url,
@@ -83,6 +95,7 @@ class Worker:
             serve_admin(admin_app(self._facts()), self._admin_listener), name="admin"
         )
         orphaned = asyncio.create_task(self._stop_when_orphaned(), name="supervisor-check")
+        redis_check = asyncio.create_task(self._keep_asking_redis(), name="redis-check")
         log.info("router_started", instance=self.name, port=self._settings.port)
         try:
             await self._stopping.wait()
@@ -91,9 +104,9 @@ class Worker:
             if cut:
                 log.warning("router_drain_cut", instance=self.name, clients=cut)
         finally:
-            for task in (admin, orphaned):
+            for task in (admin, orphaned, redis_check):
                 task.cancel()
-            await asyncio.wait({admin, orphaned})
+            await asyncio.wait({admin, orphaned, redis_check})
             await self.watcher.stop()
             await self.plane.stop()
             if self._redis is not None:
@@ -102,7 +115,21 @@ class Worker:
 
     def _checks(self) -> dict[str, bool]:
         """The checks of `GET /health`; the router uses no broker."""
-        return {"database": self.watcher.connected, "redis": True, "broker": True}
+        return {
+            "database": self.watcher.connected,
+            "redis": self._redis_answers,
+            "broker": True,
+        }
+
+    async def _keep_asking_redis(self) -> None:
+        """Redis only counts rates: without it the router is degraded, not down."""
+        while self._redis is not None:
+            try:
+                await self._redis.ping()
+                self._redis_answers = True
+            except (RedisError, OSError):
+                self._redis_answers = False
+            await asyncio.sleep(REDIS_CHECK_SECONDS)
 
     def _catch_signals(self) -> None:
         """The first signal starts the drain; a second SIGTERM changes nothing (Dokku sends one)."""
@@ -130,6 +157,11 @@ class Worker:
             secrets=self._settings.override_secrets,
             counts=self.plane.counts,
             is_draining=lambda: self.plane.dispatcher.is_draining,
+            siblings=tuple(
+                f"http://{self._settings.admin_host}:{self._settings.admin_port + number}"
+                for number in range(self._settings.workers)
+                if number != self._number
+            ),
         )
 
 
@@ -137,6 +169,7 @@ def plane_settings(
     settings: RouterSettings,
     manifest: Manifest,
     *,
+    instance: str,
     redis: Redis | None,
     checks: Callable[[], dict[str, bool]],
 ) -> PlaneSettings:
@@ -162,6 +195,9 @@ def plane_settings(
         override_secrets=settings.override_secrets,
         version=settings.version,
         checks=checks,
+        instance=instance,
+        access_log_sample=settings.access_log_sample,
+        access_log_stream=sys.stdout,
         edge=build_gate(
             table.routes,
             redis,

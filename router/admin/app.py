@@ -6,11 +6,12 @@ import hmac
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from fastapi import Body, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
 
+from router.admin.siblings import ask_siblings
 from router.metrics import BUCKETS, Metrics
 from router.routing import Routing
 from shared.control.errors import ControlError
@@ -43,6 +44,7 @@ class AdminFacts:
     secrets: tuple[str, ...]
     counts: Callable[[], Mapping[str, object]]
     is_draining: Callable[[], bool]
+    siblings: tuple[str, ...] = ()  # admin addresses of the other workers of this router
 
 
 def admin_app(facts: AdminFacts) -> FastAPI:
@@ -56,7 +58,14 @@ def admin_app(facts: AdminFacts) -> FastAPI:
         return PlainTextResponse(facts.metrics.text(), media_type="text/plain; version=0.0.4")
 
     @app.get("/stats", dependencies=guarded)
-    async def stats() -> dict[str, Any]:
+    async def stats(scope: Literal["worker", "router"] = "worker") -> dict[str, Any]:
+        """Counters of this worker, or with `scope=router` of every worker that answers."""
+        if scope == "router":
+            others = await ask_siblings(facts.siblings, "/stats", facts.token)
+            return {"workers": [own_stats(), *others]}
+        return own_stats()
+
+    def own_stats() -> dict[str, Any]:
         return {
             "instance": facts.name,
             "time": time.time(),

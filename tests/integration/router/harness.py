@@ -86,6 +86,8 @@ class AppConnection:
         return await self.reader.readexactly(int(length[0])) if length else b""
 
     async def send(self, data: bytes) -> None:
+        if self.writer.transport.is_closing():
+            raise ConnectionResetError
         self.writer.write(data)
         await self.writer.drain()
 

@@ -183,7 +183,7 @@ async def test_hop_by_hop_headers_of_an_answer_and_its_maker_are_taken_out(rig) 
 
 def accept_of(key: bytes) -> bytes:
     guid = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-    return base64.b64encode(hashlib.sha1(key + guid).digest())  # noqa: S324 - RFC 6455
+    return base64.b64encode(hashlib.sha1(key + guid).digest())
 
 
 UPGRADE = (
