@@ -83,9 +83,9 @@ def app_environment(process: AppProcess, facts: StackFacts) -> dict[str, str]:
         case _, "monolith":
             values |= {"DATABASE_URL": facts.shared_url, "OWNER_API_URL": facts.public_url}
         case _, service:
-            values |= {"SHARED_DATABASE_URL": facts.shared_url}
-            if service in facts.own_urls:
-                values["DATABASE_URL"] = facts.own_urls[service]
+            # Empty, not absent: a DATABASE_URL of the operator's shell must not become a service's.
+            own = facts.own_urls.get(service, "")
+            values |= {"SHARED_DATABASE_URL": facts.shared_url, "DATABASE_URL": own}
     return values
 
 

@@ -70,7 +70,7 @@ class Supervisor:
             self._socket_path.unlink(missing_ok=True)
 
     async def _end_with_owner(self) -> None:
-        """Also buries adopted processes that ended while those they belong to go on."""
+        """Watch the owner; and bury adopted processes that ended while those they belong to go on."""
         while True:
             await asyncio.sleep(OWNER_POLL_SECONDS)
             async with self._starting:

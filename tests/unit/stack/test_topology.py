@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,14 @@ def test_the_monolith_has_one_database_and_a_service_two(facts: StackFacts) -> N
     assert "SHARED_DATABASE_URL" not in monolith
     assert service["SHARED_DATABASE_URL"] == shared
     assert service["DATABASE_URL"] == "postgresql://postgres:pw@127.0.0.1:5000/shop_content"
+
+
+def test_a_service_without_a_database_of_its_own_is_not_given_the_operators(
+    facts: StackFacts,
+) -> None:
+    auth = AppProcess("auth", "services.auth", "service", "auth")
+    with_port = replace(facts, ports={**facts.ports, "auth": 7003})
+    assert app_environment(auth, with_port)["DATABASE_URL"] == ""
 
 
 def test_both_sides_share_the_secrets_and_the_public_address(facts: StackFacts) -> None:
