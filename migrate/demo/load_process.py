@@ -117,6 +117,7 @@ async def running_load(
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=LINE_BYTES,
+        start_new_session=True,  # Ctrl-C is for the command; the load ends when its input does
     )
     load = LoadProcess(process)
     try:
