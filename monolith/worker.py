@@ -50,22 +50,22 @@ class Worker:
 
     def __init__(self, settings: Settings, domains: Sequence[Domain] = DOMAINS) -> None:
         self._settings = settings
-        self._context = build_context(settings, "worker", parts_of(settings, domains))
-        self.dispatcher = Dispatcher(self._context, domains)
+        self.context = build_context(settings, "worker", parts_of(settings, domains))
+        self.dispatcher = Dispatcher(self.context, domains)
         self._schedules = (*SCHEDULES, *(s for domain in domains for s in domain.schedules))
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """The worker's connections, without its jobs."""
-        await self._context.open()
+        await self.context.open()
         try:
             yield
         finally:
-            await self._context.close()
+            await self.context.close()
 
     async def settle(self) -> None:
         """Handle everything that waits in the outbox, here and now, without a broker."""
-        while await direct_batch(self._context, self.dispatcher):
+        while await direct_batch(self.context, self.dispatcher):
             pass
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -90,20 +90,20 @@ class Worker:
         settings = self._settings
         jobs = [(s.name, self._repeat(s)) for s in self._schedules]
         if settings.rabbitmq_url is None:
-            jobs.append(("direct", run_direct(self._context, self.dispatcher)))
+            jobs.append(("direct", run_direct(self.context, self.dispatcher)))
         else:
             names = Names(settings.events_exchange, settings.events_queue)
             url = settings.rabbitmq_url
             declared = asyncio.Event()  # nothing is published before the queue is bound
             jobs.append(("consumer", run_consumer(self.dispatcher, url, names, declared)))
-            jobs.append(("relay", run_relay(self._context, url, names.exchange, declared)))
+            jobs.append(("relay", run_relay(self.context, url, names.exchange, declared)))
         return jobs
 
     async def _repeat(self, schedule: Schedule) -> None:
         while True:
             try:
                 async with asyncio.timeout(SCHEDULE_SECONDS_MAX):
-                    await schedule.run(self._context)
+                    await schedule.run(self.context)
             except Exception as error:
                 log.warning("%s: %s", schedule.name, type(error).__name__)
             await asyncio.sleep(schedule.every_seconds)

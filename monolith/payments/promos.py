@@ -15,15 +15,16 @@ from monolith.payments.router import router
 USABLE = """SELECT code, kind, quota_type, bonus_amount, percent_off, trial_days, redeemed_count,
     active AND (valid_from IS NULL OR valid_from <= now())
       AND (valid_until IS NULL OR valid_until > now())
-      AND (max_redemptions IS NULL OR redeemed_count < max_redemptions) AS usable,
-    EXISTS (SELECT 1 FROM promo_redemptions r WHERE r.code = p.code AND r.user_id = $2) AS used
+      AND (max_redemptions IS NULL OR redeemed_count < max_redemptions) AS usable
   FROM promo_codes p WHERE code = $1 FOR UPDATE"""
+# Asked after the lock is held: a subquery beside FOR UPDATE would see the time before the wait.
+USED = "SELECT true FROM promo_redemptions WHERE code = $1 AND user_id = $2"
 
 
 async def usable_promo(connection: Connection, code: str, user_id: UUID) -> Row:
     """The locked code, or PROMO_INVALID / PROMO_ALREADY_USED."""
-    row = await connection.fetchrow(USABLE, code.upper(), user_id)
-    if row is not None and row["used"]:
+    row = await connection.fetchrow(USABLE, code.upper())
+    if row is not None and await connection.fetchval(USED, row["code"], user_id):
         raise ApiError("PROMO_ALREADY_USED", "You have used this code already")
     if row is None or not row["usable"]:
         raise ApiError("PROMO_INVALID", "This code cannot be used")

@@ -34,6 +34,10 @@ async def record(
     occurred_at: datetime,
 ) -> None:
     """Store it once; repeating changes nothing and publishes nothing."""
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended('transaction:' || $1::text, 0))",
+        f"{provider}:{provider_ref}:{kind}",
+    )
     grown = await connection.fetchval(
         RECORD,
         user_id,

@@ -1,0 +1,471 @@
+"""Deliveries of providers: stored once, applied by state, tried again."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+import uuid
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from monolith.webhooks.desk import WebhookDesk
+from monolith.worker import Worker
+from tests.integration.monolith.people import (
+    STANDARD_SECRET,
+    People,
+    as_bytes,
+    error_code,
+    standard_headers,
+    stripe_headers,
+)
+
+STRIPE = "/api/payments/webhook"
+REVENUECAT = "/api/payments/webhook/revenuecat"
+SUPABASE = "/api/webhooks/supabase"
+CLERK = "/api/webhooks/clerk"
+
+
+async def status_of(database: asyncpg.Connection, event_id: str, *wanted: str) -> str:
+    """The delivery's status, once it is one of those."""
+    async with asyncio.timeout(10):
+        while True:
+            status: str = await database.fetchval(
+                "SELECT status FROM webhook_inbox WHERE event_id = $1", event_id
+            )
+            if status in wanted:
+                return status
+            await asyncio.sleep(0.02)
+
+
+async def kinds(database: asyncpg.Connection) -> list[str]:
+    rows = await database.fetch("SELECT type FROM outbox ORDER BY id")
+    return [row["type"] for row in rows]
+
+
+class Stripe:
+    """Sends signed events about one subscription."""
+
+    def __init__(self, client: httpx.AsyncClient, database: asyncpg.Connection) -> None:
+        self._client = client
+        self._database = database
+        self.subscription = f"sub_ref_{uuid.uuid4()}"
+        self.customer = f"cus_{uuid.uuid4()}"
+        self.now = int(time.time()) - 100
+
+    async def send(self, kind: str, item: dict[str, Any], **more: Any) -> str:
+        event = {
+            "id": f"evt_{uuid.uuid4()}",
+            "type": kind,
+            "created": self.now,
+            "livemode": False,
+            "data": {"object": item},
+            **more,
+        }
+        body = as_bytes(event)
+        answer = await self._client.post(STRIPE, content=body, headers=stripe_headers(body))
+        assert answer.json() == {"received": True, "duplicate": False}, answer.text
+        return str(event["id"])
+
+    async def subscription_event(self, kind: str, *wanted: str, **item: Any) -> None:
+        values = {
+            "id": self.subscription,
+            "customer": self.customer,
+            "status": "active",
+            "current_period_end": self.now + 1000,
+            "cancel_at_period_end": False,
+            "items": {"data": [{"price": {"id": "price_pro"}}]},
+            **item,
+        }
+        event = await self.send(f"customer.subscription.{kind}", values)
+        await status_of(self._database, event, *(wanted or ("processed",)))
+
+    async def tie(self, user_id: str, **metadata: str) -> None:
+        item = {
+            "customer": self.customer,
+            "client_reference_id": user_id,
+            "metadata": metadata,
+        }
+        await status_of(
+            self._database, await self.send("checkout.session.completed", item), "processed"
+        )
+
+
+@pytest.fixture
+def stripe(client: httpx.AsyncClient, database: asyncpg.Connection) -> Stripe:
+    return Stripe(client, database)
+
+
+async def test_a_delivery_is_stored_once_and_answered_twice(
+    client: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    body = as_bytes({"id": "evt_1", "type": "something.new", "livemode": False, "created": 1})
+    first = await client.post(STRIPE, content=body, headers=stripe_headers(body))
+    again = await client.post(STRIPE, content=body, headers=stripe_headers(body))
+    assert (first.json()["duplicate"], again.json()["duplicate"]) == (False, True)
+    assert await status_of(database, "evt_1", "ignored") == "ignored"
+    row = await database.fetchrow("SELECT * FROM webhook_inbox")
+    assert (row["raw"], row["received_by"]) == (body, "monolith")
+
+
+async def test_a_bad_signature_or_mode_is_refused_and_nothing_is_stored(
+    client: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    body = as_bytes({"id": "evt_1", "type": "x", "livemode": False})
+    live = as_bytes({"id": "evt_2", "type": "x", "livemode": True})
+    old = int(time.time()) - 301
+    for content, headers in (
+        (body, {}),
+        (body, stripe_headers(body, secret="whsec_other")),
+        (body + b" ", stripe_headers(body)),
+        (body, stripe_headers(body, at=old)),
+        (live, stripe_headers(live)),
+    ):
+        answer = await client.post(STRIPE, content=content, headers=headers)
+        assert (answer.status_code, error_code(answer)) == (400, "SIGNATURE_INVALID")
+    for path in (REVENUECAT, SUPABASE, CLERK):
+        answer = await client.post(path, content=body)
+        assert error_code(answer) == "SIGNATURE_INVALID"
+    assert await database.fetchval("SELECT count(*) FROM webhook_inbox") == 0
+    large = b"x" * (1024 * 1024 + 1)
+    assert (await client.post(STRIPE, content=large)).status_code == 413
+
+
+async def test_a_subscription_of_an_unknown_customer_waits_for_its_checkout(
+    people: People, stripe: Stripe, database: asyncpg.Connection
+) -> None:
+    ana = await people.new()
+    await stripe.subscription_event("created", "deferred")
+    assert (await ana.get("/api/payments/subscription")).json()["status"] == "none"
+    await stripe.tie(ana.id)
+    async with asyncio.timeout(10):
+        while (await ana.get("/api/payments/subscription")).json()["status"] != "active":
+            await asyncio.sleep(0.05)
+    assert await kinds(database) == ["subscription.created"]
+
+
+async def test_the_life_of_a_subscription_is_told_by_comparing_states(
+    people: People, stripe: Stripe, database: asyncpg.Connection
+) -> None:
+    ana = await people.new()
+    await stripe.tie(ana.id)
+    pro, max_ = ({"data": [{"price": {"id": p}}]} for p in ("price_pro", "price_max"))
+    steps: list[tuple[str, dict[str, Any]]] = [
+        ("created", {"items": pro}),
+        ("updated", {"items": pro, "cancel_at_period_end": True}),
+        ("updated", {"items": max_}),
+        ("updated", {"items": max_, "pause_collection": {"behavior": "void"}}),
+        ("updated", {"items": max_}),
+        ("updated", {"items": pro}),
+        ("updated", {"items": pro, "current_period_end": stripe.now + 5000}),
+        ("updated", {"items": pro, "current_period_end": stripe.now + 5000, "status": "past_due"}),
+        ("deleted", {"items": pro, "current_period_end": stripe.now + 5000}),
+    ]
+    end = stripe.now + 1000
+    for kind, item in steps:
+        stripe.now += 1
+        await stripe.subscription_event(kind, **{"current_period_end": end, **item})
+    assert await kinds(database) == [
+        "subscription.created",
+        "subscription.upgraded",
+        "subscription.paused",
+        "subscription.resumed",
+        "subscription.downgraded",
+        "subscription.renewed",
+        "subscription.cancelled",
+    ]
+    versions = await database.fetch(
+        "SELECT (body #>> '{data,subscription_version}')::int AS v FROM outbox ORDER BY id"
+    )
+    assert [row["v"] for row in versions] == [1, 3, 4, 5, 6, 7, 9]
+
+
+async def test_late_state_changes_nothing(
+    people: People, stripe: Stripe, database: asyncpg.Connection
+) -> None:
+    ana = await people.new()
+    await stripe.tie(ana.id)
+    await stripe.subscription_event("created")
+    stripe.now += 50
+    await stripe.subscription_event("deleted")
+    stripe.now -= 20
+    await stripe.subscription_event("updated")
+    assert (await ana.get("/api/payments/subscription")).json()["status"] == "cancelled"
+    assert await kinds(database) == ["subscription.created", "subscription.cancelled"]
+
+
+async def test_an_unknown_price_fails_and_touches_no_tier(
+    people: People, stripe: Stripe, database: asyncpg.Connection, events: Worker
+) -> None:
+    ana = await people.new()
+    await stripe.tie(ana.id)
+    await stripe.subscription_event("created")
+    stripe.now += 1
+    unknown = {"data": [{"price": {"id": "price_new"}}]}
+    await stripe.subscription_event("updated", "failed", items=unknown)
+    assert (await ana.get("/api/payments/subscription")).json()["tier"] == 1
+    await database.execute(
+        "INSERT INTO plan_prices VALUES ('price_new', 'stripe', 2, 1, 'usd', 'month', true)"
+    )
+    await database.execute("UPDATE webhook_inbox SET received_at = now() - interval '1 minute'")
+    await events.context.part(WebhookDesk).apply_due(events.context)
+    await ana.get("/api/payments/subscription")
+    assert (await ana.get("/api/payments/subscription")).json()["tier"] == 2
+    await database.execute("DELETE FROM subscriptions")
+    await database.execute("DELETE FROM plan_prices WHERE price_id = 'price_new'")
+
+
+async def test_invoices_and_refunds_are_booked_once(
+    people: People, stripe: Stripe, database: asyncpg.Connection
+) -> None:
+    ana = await people.new()
+    await stripe.tie(ana.id)
+    invoice = {"id": "in_1", "customer": stripe.customer, "amount_paid": 999, "currency": "usd"}
+    for kind in ("invoice.payment_succeeded", "invoice.paid"):
+        await status_of(database, await stripe.send(kind, invoice), "processed")
+    failed = {"id": "in_2", "customer": stripe.customer, "amount_due": 999, "currency": "usd"}
+    await status_of(database, await stripe.send("invoice.payment_failed", failed), "processed")
+    for refunded in (100, 100, 300):
+        charge = {
+            "id": "ch_1",
+            "customer": stripe.customer,
+            "amount_refunded": refunded,
+            "currency": "usd",
+        }
+        await status_of(database, await stripe.send("charge.refunded", charge), "processed")
+    rows = await database.fetch("SELECT kind, amount FROM payment_transactions ORDER BY kind")
+    assert [tuple(row) for row in rows] == [("failure", 999), ("payment", 999), ("refund", 300)]
+    assert await kinds(database) == [
+        "payment.succeeded",
+        "payment.failed",
+        "payment.refunded",
+        "payment.refunded",
+    ]
+
+
+async def test_a_discount_counts_as_used_when_its_checkout_completes(
+    people: People, stripe: Stripe, database: asyncpg.Connection
+) -> None:
+    await database.execute(
+        "INSERT INTO promo_codes (code, kind, percent_off) VALUES ('OFF', 'discount', 10)"
+    )
+    ana = await people.new()
+    await stripe.tie(ana.id, promo_code="OFF")
+    assert await database.fetchval("SELECT redeemed_count FROM promo_codes") == 1
+    answer = await ana.post("/api/payments/promo-codes/redeem", json={"code": "OFF"})
+    assert error_code(answer) == "PROMO_ALREADY_USED"
+
+
+async def test_the_stores_open_change_and_end_a_subscription(
+    client: httpx.AsyncClient, people: People, database: asyncpg.Connection
+) -> None:
+    ana = await people.new()
+    now = int(time.time() * 1000) - 100_000
+
+    async def send(kind: str, shift: int, *wanted: str, **more: Any) -> dict[str, Any]:
+        event = {
+            "id": str(uuid.uuid4()),
+            "type": kind,
+            "app_user_id": ana.id,
+            "product_id": "sx_pro_monthly",
+            "expiration_at_ms": now + 1_000_000,
+            "event_timestamp_ms": now + shift,
+            **more,
+        }
+        body = as_bytes({"api_version": "1.0", "event": event})
+        headers = {"Authorization": "revenue-cat-value"}
+        answer = await client.post(REVENUECAT, content=body, headers=headers)
+        assert answer.status_code == 200
+        await status_of(database, event["id"], *(wanted or ("processed",)))
+        shown: dict[str, Any] = (await ana.get("/api/payments/subscription")).json()
+        return shown
+
+    bought = await send("INITIAL_PURCHASE", 0)
+    assert (bought["status"], bought["tier"], bought["provider"]) == ("active", 1, "revenuecat")
+    assert (await send("CANCELLATION", 1))["cancel_at_period_end"] is True
+    assert (await send("UNCANCELLATION", 2))["cancel_at_period_end"] is False
+    assert (await send("PRODUCT_CHANGE", 3, new_product_id="sx_max_monthly"))["tier"] == 2
+    assert (await send("BILLING_ISSUE", 4))["status"] == "past_due"
+    assert (await send("SUBSCRIPTION_PAUSED", 5))["status"] == "past_due"
+    renewed = await send(
+        "RENEWAL",
+        6,
+        product_id="sx_max_monthly",
+        price_in_purchased_currency=19.99,
+        currency="USD",
+        transaction_id="t-1",
+    )
+    assert renewed["status"] == "active"
+    assert (await send("RENEWAL", 2))["tier"] == 2  # late
+    assert (await send("EXPIRATION", 7))["status"] == "cancelled"
+    await send("TEST", 8, "ignored")
+    await send("RENEWAL", 9, "failed", product_id="unknown")
+    stranger = str(uuid.uuid4())
+    await send("INITIAL_PURCHASE", 9, "deferred", app_user_id=stranger)
+    assert await kinds(database) == [
+        "subscription.created",
+        "subscription.upgraded",
+        "payment.succeeded",
+        "subscription.cancelled",
+    ]
+    assert await database.fetchval("SELECT amount FROM payment_transactions") == 1999
+
+
+async def test_supabase_events_keep_accounts_in_step_whatever_their_order(
+    client: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    user = str(uuid.uuid4())
+
+    async def send(kind: str, *wanted: str, **data: Any) -> None:
+        message = f"msg_{uuid.uuid4()}"
+        body = as_bytes({"type": kind, "data": {"id": user, **data}})
+        headers = standard_headers(body, message)
+        answer = await client.post(SUPABASE, content=body, headers=headers)
+        assert answer.json() == {"received": True, "duplicate": False}
+        await status_of(database, message, *(wanted or ("processed",)))
+
+    await send("user.updated", email="s@example.com", user_metadata={"name": "Second"})
+    await send("user.created", email="first@example.com", user_metadata={"name": "First"})
+    row = await database.fetchrow(
+        "SELECT u.email, p.name, u.confirmed FROM users u JOIN user_profiles p ON p.user_id = u.id"
+    )
+    assert tuple(row) == ("s@example.com", "Second", True)
+    await send("user.deleted")
+    await send("user.updated", email="s@example.com")
+    assert await database.fetchval("SELECT deleted_at IS NOT NULL FROM users") is True
+    assert await kinds(database) == ["user.created", "user.deleted"]
+    user = str(uuid.uuid4())
+    await send("user.deleted", "deferred")
+
+
+async def test_supabase_database_webhooks_bring_a_token_instead_of_a_signature(
+    client: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    user = str(uuid.uuid4())
+    record = {"id": user, "email": "s@example.com", "raw_user_meta_data": {"name": "Sam"}}
+    body = as_bytes({"type": "INSERT", "schema": "auth", "table": "users", "record": record})
+    token = {"Authorization": f"Bearer v1,{STANDARD_SECRET}"}
+    first = await client.post(SUPABASE, content=body, headers=token)
+    again = await client.post(SUPABASE, content=body, headers=token)
+    assert (first.json()["duplicate"], again.json()["duplicate"]) == (False, True)
+    await status_of(database, f"sha256:{hashlib.sha256(body).hexdigest()}", "processed")
+    assert await database.fetchval("SELECT id::text FROM users") == user
+    event = as_bytes({"type": "user.deleted", "data": {"id": user}})
+    refused = await client.post(SUPABASE, content=event, headers=token)
+    assert error_code(refused) == "SIGNATURE_INVALID"
+
+
+async def test_supabase_hooks_are_answered_and_not_stored(
+    client: httpx.AsyncClient, people: People, database: asyncpg.Connection
+) -> None:
+    ana = await people.new(tier=2)
+
+    async def ask(payload: dict[str, Any]) -> Any:
+        body = as_bytes(payload)
+        headers = standard_headers(body, "msg")
+        return (await client.post(SUPABASE, content=body, headers=headers)).json()
+
+    hook = {"metadata": {"name": "before-user-created"}}
+    assert await ask({**hook, "user": {"email": "new@example.com"}}) == {}
+    refused = await ask({**hook, "user": {"email": ana.email.upper()}})
+    assert refused["error"]["http_code"] == 403
+    claims = {"sub": ana.id, "app_metadata": {"provider": "email", "tier": 0}}
+    answer = await ask({"user_id": ana.id, "claims": claims, "authentication_method": "password"})
+    assert answer["claims"] == {**claims, "app_metadata": {"provider": "email", "tier": 2}}
+    assert await database.fetchval("SELECT count(*) FROM webhook_inbox") == 0
+
+
+async def test_clerk_ids_map_to_ours_whatever_the_order(
+    client: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    async def send(kind: str, *wanted: str, **data: Any) -> None:
+        message = f"msg_{uuid.uuid4()}"
+        body = as_bytes({"type": kind, "data": data})
+        headers = standard_headers(body, message, prefix="svix")
+        assert (await client.post(CLERK, content=body, headers=headers)).status_code == 200
+        await status_of(database, message, *(wanted or ("processed",)))
+
+    def person(user: str, email: str, first: str = "Cleo") -> dict[str, Any]:
+        return {
+            "id": user,
+            "email_addresses": [
+                {"id": "e0", "email_address": "other@example.com"},
+                {"id": "e1", "email_address": email},
+            ],
+            "primary_email_address_id": "e1",
+            "first_name": first,
+            "last_name": None,
+        }
+
+    await send("session.created", "deferred", user_id="user_1")
+    await send("user.created", **person("user_1", "c@example.com"))
+    row = await database.fetchrow(
+        "SELECT u.id, u.email, p.name FROM users u JOIN user_profiles p ON p.user_id = u.id"
+    )
+    assert (row["email"], row["name"]) == ("c@example.com", "Cleo")
+    async with asyncio.timeout(10):
+        while "user.logged_in" not in await kinds(database):
+            await asyncio.sleep(0.02)
+    await send("user.updated", **person("user_1", "d@example.com", "Clea"))
+    assert await database.fetchval("SELECT email FROM users") == "d@example.com"
+    await send("user.deleted", id="user_1")
+    await send("user.updated", **person("user_1", "d@example.com"))
+    assert await database.fetchval("SELECT count(*) FROM users WHERE deleted_at IS NULL") == 0
+    await send("user.deleted", "deferred", id="user_2")
+    await send("user.created", **person("user_2", "e@example.com"))
+    assert await database.fetchval("SELECT count(*) FROM users WHERE deleted_at IS NULL") == 0
+    assert await kinds(database) == [
+        "user.created",
+        "user.logged_in",
+        "user.updated",
+        "user.deleted",
+    ]
+
+
+async def test_effects_wait_for_the_end_of_maintenance(
+    people: People, stripe: Stripe, database: asyncpg.Connection, events: Worker
+) -> None:
+    ana = await people.new()
+    await database.execute(
+        "INSERT INTO maintenance_modes (scope, mode) VALUES ('payments', 'full')"
+    )
+    item = {"customer": stripe.customer, "client_reference_id": ana.id, "metadata": {}}
+    event = await stripe.send("checkout.session.completed", item)
+    await events.context.part(WebhookDesk).apply_due(events.context)
+    assert await status_of(database, event, "received") == "received"
+    await database.execute("UPDATE maintenance_modes SET mode = 'off'")
+    await asyncio.sleep(2.1)  # the modes are kept for two seconds
+    await events.context.part(WebhookDesk).apply_due(events.context)
+    assert await status_of(database, event, "processed") == "processed"
+
+
+async def test_the_same_delivery_claimed_twice_has_one_effect(
+    people: People, stripe: Stripe, database: asyncpg.Connection, events: Worker
+) -> None:
+    ana = await people.new()
+    await stripe.tie(ana.id)
+    body = json.dumps(
+        {
+            "id": "evt_x",
+            "data": {
+                "object": {
+                    "id": "in_9",
+                    "customer": stripe.customer,
+                    "amount_paid": 1,
+                    "currency": "usd",
+                }
+            },
+        }
+    ).encode()
+    await database.execute(
+        "INSERT INTO webhook_inbox (provider, event_id, event_type, raw, received_by)"
+        " VALUES ('stripe', 'evt_x', 'invoice.paid', $1, 'service')",
+        body,
+    )
+    desk = events.context.part(WebhookDesk)
+    await asyncio.gather(*(desk.apply(events.context, "stripe", "evt_x") for _ in range(4)))
+    assert await kinds(database) == ["payment.succeeded"]
