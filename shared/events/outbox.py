@@ -163,6 +163,24 @@ async def delete_sent(connection: Connection, older_than_seconds: float, limit: 
     return int(status.rpartition(" ")[2])
 
 
+async def send_again(
+    connection: Connection, *, since_seconds: float, type_: str | None = None
+) -> int:
+    """Send what was sent in the last seconds once more; returns how many rows.
+
+    For messages that were lost behind the broker's confirm: a queue that somebody deleted.
+    Consumers drop what they have handled.
+    """
+    status = await connection.execute(
+        "UPDATE outbox SET sent_at = NULL, deliver_after = NULL"
+        " WHERE sent_at >= clock_timestamp() - make_interval(secs => $1)"
+        " AND ($2::text IS NULL OR type = $2)",
+        since_seconds,
+        type_,
+    )
+    return int(status.rpartition(" ")[2])
+
+
 async def lag(connection: Connection) -> OutboxLag:
     """What waits to be sent."""
     row = await connection.fetchrow(_LAG)

@@ -16,6 +16,7 @@ A second SIGTERM (Dokku sends one) changes nothing; a second SIGINT ends at once
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -92,6 +93,7 @@ def run_worker(service: str, build: Build, settings: WorkerSettings | None = Non
         sys.stderr.write(f"{error.message}\n")
         return 2
     configure_logs(loaded.log_level, service=f"{service}-worker")
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # ours says the same in one line
     start_sentry(loaded, service=f"{service}-worker")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_work(service, build, loaded, manifest))

@@ -32,7 +32,7 @@ LOST_ERRORS = (
 
 def is_lost(error: BaseException, connection: Connection) -> bool:
     """Whether an error says that the connection is gone, rather than that a statement is wrong."""
-    if isinstance(error, LOST_ERRORS):
+    if isinstance(error, (*LOST_ERRORS, asyncpg.InternalClientError)):
         return True
     return isinstance(error, asyncpg.InterfaceError) and connection.is_closed()
 
@@ -60,8 +60,11 @@ async def begin(pool: Pool, side: Side, isolation: Isolation) -> AsyncIterator[C
         try:
             await transaction.start()
         except BaseException as error:
+            is_gone = is_lost(error, connection)
+            if is_gone:
+                connection.terminate()  # it must not be handed out again
             await pool.release(connection)  # type: ignore[arg-type]
-            if not is_lost(error, connection):
+            if not is_gone:
                 raise
             if asyncio.get_running_loop().time() >= until:
                 raise DatabaseUnavailableError(side, type(error).__name__) from error

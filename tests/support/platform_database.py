@@ -19,14 +19,18 @@ _templates: dict[str, str] = {}
 @asynccontextmanager
 async def platform_database(postgres_url: str) -> AsyncIterator[str]:
     """DSN of a fresh database with the contract's tables and the schema `strangler`."""
-    admin = await asyncpg.connect(postgres_url)
     name = f"test_{uuid.uuid4().hex[:12]}"
+    admin = await asyncpg.connect(postgres_url)
     try:
         template = await _template(admin, postgres_url)
         await _create_from(admin, name, template)
-        yield _dsn(postgres_url, name)
-        await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
     finally:
+        await admin.close()
+    try:
+        yield _dsn(postgres_url, name)
+    finally:
+        admin = await asyncpg.connect(postgres_url)  # the test may have restarted the server
+        await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         await admin.close()
 
 

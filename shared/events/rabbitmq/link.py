@@ -33,7 +33,7 @@ class BrokerSettings:
     rpc_seconds: float = 10.0
     blocked_seconds: float = 300.0  # a publisher that is blocked for so long reconnects
     first_pause_seconds: float = 0.2  # before connecting again
-    longest_pause_seconds: float = 30.0
+    longest_pause_seconds: float = 5.0
 
 
 class Connection(AsyncioConnection):  # type: ignore[misc]
