@@ -138,7 +138,7 @@ class FrontDoor:
         if "//" in path or "\\" in path:
             raise not_found("No such path")
         if known is None:
-            if path.endswith("/") and path != "/" and method in {"GET", "HEAD"}:
+            if path != "/" and _ends_in_slash(scope) and method in {"GET", "HEAD"}:
                 return Response(status_code=307, headers={"Location": _without_slash(scope)})
             raise not_found("No such path")
         if method == "OPTIONS":
@@ -217,6 +217,12 @@ def _unaliased(path: str) -> str:
     if path == old or path.startswith(old + "/"):
         return new + path[len(old) :]
     return path
+
+
+def _ends_in_slash(scope: Scope) -> bool:
+    """Whether the slash stands there as one; `%2F` would be redirected to itself."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw.partition(b"?")[0].endswith(b"/")
 
 
 def _without_slash(scope: Scope) -> str:

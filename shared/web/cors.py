@@ -20,9 +20,9 @@ _PREFLIGHT: Headers = [
 
 
 def cors_headers(origin: bytes | None, allowed: frozenset[bytes]) -> Headers:
-    """What every answer to a listed origin carries; nothing for any other."""
+    """What an answer carries: for any origin only that it varies, so that no cache mixes them up."""
     if origin is None or origin not in allowed:
-        return []
+        return [(b"vary", b"Origin")]
     return [
         (b"access-control-allow-origin", origin),
         (b"access-control-allow-credentials", b"true"),
