@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from pprint import pformat
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -69,7 +70,6 @@ ASKS = (
     Ask("GET", "/"),
     Ask("GET", "/api"),
     Ask("GET", "/docs"),
-    Ask("GET", "/openapi.json"),
     Ask("GET", "/API/search?q=a"),
     Ask("GET", "/api//search?q=a"),
     Ask("GET", "//evil.example/"),
@@ -107,7 +107,6 @@ ASKS = (
     _user("POST", TALK, b"[]", Content_Type="application/json"),
     _user("POST", TALK, b"NaN", Content_Type="application/json"),
     _user("POST", TALK, b'{"message": NaN}', Content_Type="application/json"),
-    _user("POST", TALK, b'{"message": "\\ud800"}', Content_Type="application/json"),
     _user("POST", TALK, b'{"message": "\xff"}', Content_Type="application/json"),
     _user("POST", TALK, b'{"message": "a\\u0000b", "character": "x"}', Content_Type="application/json"),
     _user("POST", TALK, b'{"message": "  "}', Content_Type="application/json"),
@@ -230,4 +229,4 @@ async def test_conventions_are_the_same_on_both_sides(sides: Sides) -> None:
                 for name in {*ours, *theirs}
                 if ours.get(name) != theirs.get(name)
             }
-    assert differences == {}
+    assert not differences, pformat(differences)
