@@ -1,4 +1,4 @@
-"""One migrated template database per session, a copy of it per test, and the app on it."""
+"""One database with the schema per process, emptied for every test, and the app on it."""
 
 from __future__ import annotations
 
@@ -60,6 +60,15 @@ async def dsn(session_dsn: str) -> str:
 
 
 @pytest.fixture
+async def empty_dsn(postgres_url: str) -> AsyncIterator[str]:
+    """A database of the test's own without any table."""
+    name = f"test_monolith_{uuid.uuid4().hex[:12]}"
+    await _admin(postgres_url, f'CREATE DATABASE "{name}"')
+    yield urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
+    await _admin(postgres_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
 def settings(dsn: str, redis_url: str, tmp_path: Path) -> Settings:
     return Settings(
         database_url=dsn,
@@ -108,7 +117,7 @@ def app(app_and_client: tuple[FastAPI, httpx.AsyncClient]) -> FastAPI:
 
 
 @pytest.fixture
-async def database(dsn: str) -> AsyncIterator[asyncpg.Connection]:  # type: ignore[override]
+async def database(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection of the test's own to the app's database."""
     connection = await asyncpg.connect(dsn)
     yield connection
