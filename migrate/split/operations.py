@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from migrate.split.canary import Canary
@@ -14,7 +15,11 @@ from migrate.split.switch import SwitchContext, SwitchOptions
 from migrate.split.switch_plan import COMMANDS, switch_plan
 from migrate.split.throttle import Throttle
 from migrate.steps import Outcome, Plan, Runner
+from shared.control.errors import OperationRunningError
 from shared.control.journal import Journal, Operation
+
+#: How long to wait for the lock of a service, in seconds: the server notices a dead client sooner.
+LOCK_SECONDS = 3.0
 
 
 @asynccontextmanager
@@ -24,10 +29,26 @@ async def operation(
     """The running or a new operation of this kind, while nobody else works on the service."""
     desk = context.control_desk
     journal = Journal(desk.store)
-    async with journal.exclusive(context.spec.service):
+    async with _exclusive(journal, context.spec.service):
         row = await journal.begin(kind, context.spec.service, actor=desk.actor, data=data)
         context.operation = row.id
         yield journal, row
+
+
+@asynccontextmanager
+async def _exclusive(journal: Journal, service: str) -> AsyncIterator[None]:
+    """The lock of the service; a command that was just killed may hold it for another moment."""
+    until = asyncio.get_running_loop().time() + LOCK_SECONDS
+    async with AsyncExitStack() as stack:
+        while True:
+            try:
+                await stack.enter_async_context(journal.exclusive(service))
+                break
+            except OperationRunningError:
+                if asyncio.get_running_loop().time() > until:
+                    raise
+                await asyncio.sleep(0.05)
+        yield
 
 
 async def run_split(

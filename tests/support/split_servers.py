@@ -17,7 +17,6 @@ from migrate.split.names import Side
 from migrate.stack.servers.private import PrivateServers
 from tests.support.split_lab import Pair, pair_of
 
-
 #: Apply workers start again at once: tests switch more often than people do.
 SETTINGS = ("wal_retrieve_retry_interval = '100ms'", "autovacuum_naptime = '5s'")
 
