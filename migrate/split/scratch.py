@@ -55,8 +55,22 @@ async def scratch_database(endpoint: Endpoint, name: str) -> AsyncIterator[Endpo
     try:
         yield on_database(endpoint, name)
     finally:
+        await drop_subscriptions(on_database(endpoint, name))
         async with connected(endpoint, "scratch") as admin:
             await drop_database(admin, name)
+
+
+async def drop_subscriptions(endpoint: Endpoint) -> None:
+    """A database with a subscription cannot be dropped."""
+    async with connected(endpoint, "scratch") as connection:
+        for row in await connection.fetch(
+            "SELECT subname FROM pg_subscription WHERE subdbid ="
+            " (SELECT oid FROM pg_database WHERE datname = current_database())"
+        ):
+            name = quote(row["subname"])
+            await connection.execute(f"ALTER SUBSCRIPTION {name} DISABLE")
+            await connection.execute(f"ALTER SUBSCRIPTION {name} SET (slot_name = NONE)")
+            await connection.execute(f"DROP SUBSCRIPTION {name}")
 
 
 async def drop_database(admin: Connection, name: str) -> None:
