@@ -94,8 +94,8 @@ class People:
     """Makes accounts straight in the tables: sign-up has tests of its own."""
 
     def __init__(self, client: httpx.AsyncClient, database: asyncpg.Connection) -> None:
-        self._client = client
-        self._database = database
+        self.client = client
+        self.rows = database
 
     async def new(
         self, *, tier: int = 0, name: str | None = "Ana", email: str | None = None
@@ -103,18 +103,18 @@ class People:
         user_id = str(uuid.uuid4())
         address = email or f"{user_id[:8]}@example.com"
         code = base64.b32encode(uuid.uuid4().bytes)[:8].decode()
-        await self._database.execute(
+        await self.rows.execute(
             "INSERT INTO users (id, email, confirmed, referral_code) VALUES ($1, $2, true, $3)",
             user_id,
             address,
             code,
         )
-        await self._database.execute(
+        await self.rows.execute(
             "INSERT INTO user_profiles (user_id, name) VALUES ($1, $2)", user_id, name
         )
         if tier:
             await self.subscribe(user_id, tier)
-        return Person(user_id, address, self._client, bearer(signed(user_claims(user_id))))
+        return Person(user_id, address, self.client, bearer(signed(user_claims(user_id))))
 
     async def subscribe(self, user_id: str, tier: int, **columns: Any) -> str:
         values = {
@@ -128,7 +128,7 @@ class People:
         }
         names = ", ".join(values)
         numbers = ", ".join(f"${at}" for at in range(1, len(values) + 1))
-        await self._database.execute(
+        await self.rows.execute(
             f"INSERT INTO subscriptions ({names}) VALUES ({numbers})", *values.values()
         )
         return str(values["provider_subscription_id"])
