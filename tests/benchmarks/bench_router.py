@@ -110,7 +110,7 @@ async def _rounds(
             Console().print(f"round {number + 1} of {rounds}: {name}")
             port, process = start_peer(name, ports, folder)
             try:
-                figures = await _one(port, process.pid, upload, seconds, half_rate)
+                figures = await _one(port, process.pid, upload, seconds)
             finally:
                 stop(process)
             if not half_rate:
@@ -144,7 +144,7 @@ async def _one(
     port: int, pid: int, upload: Path, seconds: float, half_rate: float
 ) -> dict[str, float]:
     url = f"http://127.0.0.1:{port}"
-    figures: dict[str, float] = {}
+    figures = await _memory(port, pid, seconds)  # first: memory that was used once stays mapped
     await asyncio.to_thread(load.run_wrk, url + SMALL, connections=16, seconds=1)
     errors = 0
     for connections in CONNECTIONS:
@@ -166,6 +166,17 @@ async def _one(
     figures["uploads_1mib_rps"] = sent.requests_per_second
     figures["errors"] = float(errors + big.errors + sent.errors)
     figures["websocket_echo_rps"] = await load.echo_rate(port, SOCKETS, seconds)
+    return figures
+
+
+async def _memory(port: int, pid: int, seconds: float) -> dict[str, float]:
+    """Memory of idle connections and of streams, and what an event costs."""
+    figures: dict[str, float] = {}
+    for writer in await load.open_idle(port, SMALL, 16):
+        writer.close()
+    before_bytes = memory_bytes(pid)
+    idle = await load.open_idle(port, SMALL, IDLE)
+    figures["idle_1000_connections_kib"] = max(memory_bytes(pid) - before_bytes, 0) / 1024
     before_bytes = memory_bytes(pid)
     streams = await load.open_streams(port, STREAMS)
     before = cpu_seconds(pid)
@@ -174,14 +185,9 @@ async def _one(
         (cpu_seconds(pid) - before) / (figures["stream_events_per_s"] * (seconds + 0.5)) * 1e6
     )
     figures["stream_kib"] = max(memory_bytes(pid) - before_bytes, 0) / STREAMS / 1024
-    for _, writer in streams:
+    for writer in (*idle, *(writer for _, writer in streams)):
         writer.close()
     await asyncio.sleep(0.2)
-    before_bytes = memory_bytes(pid)
-    idle = await load.open_idle(port, SMALL, IDLE)
-    figures["idle_1000_connections_kib"] = max(memory_bytes(pid) - before_bytes, 0) / 1024
-    for writer in idle:
-        writer.close()
     return figures
 
 

@@ -21,7 +21,7 @@ CHUNK = b"%x\r\n%s\r\n" % (len(EVENT), EVENT)
 EVENT_SECONDS = 0.1
 
 NGINX = """
-daemon off; worker_processes 1; pid {folder}/backend.pid; error_log {folder}/backend.log crit;
+{user} daemon off; worker_processes 1; pid {folder}/backend.pid; error_log {folder}/backend.log crit;
 events {{ worker_connections 8192; }}
 http {{
   access_log off; keepalive_requests 100000000; client_max_body_size 16m;

@@ -84,13 +84,18 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         return
 
 
+def _user() -> str:
+    """nginx as root would serve as nobody, who cannot read a temporary folder."""
+    return "user root;" if os.geteuid() == 0 else ""
+
+
 def start_backend(folder: Path) -> tuple[Ports, list[subprocess.Popen[bytes]]]:
     """The back end on the load core."""
     ports = Ports(free_port(), free_port(), free_port())
     (folder / "files").mkdir(exist_ok=True)
     (folder / "files" / "big.json").write_text(json.dumps({"pad": "x" * (64 * 1024 - 10)}))
     (folder / "backend.conf").write_text(
-        NGINX.format(folder=folder, port=ports.plain, sink=ports.sink)
+        NGINX.format(user=_user(), folder=folder, port=ports.plain, sink=ports.sink)
     )
     nginx = shutil.which("nginx") or "/usr/sbin/nginx"
     processes = [
@@ -158,7 +163,7 @@ def _router(port: int, ports: Ports, place: Path) -> Command:
 
 def _nginx(port: int, ports: Ports, place: Path) -> Command:
     (place / "nginx.conf").write_text(f"""
-daemon off; worker_processes 1; pid {place}/pid; error_log {place}/error.log crit;
+{_user()} daemon off; worker_processes 1; pid {place}/pid; error_log {place}/error.log crit;
 events {{ worker_connections 16384; }}
 http {{
   access_log off; keepalive_requests 100000000; client_max_body_size 64m;
