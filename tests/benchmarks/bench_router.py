@@ -140,9 +140,7 @@ async def _latency(
     samples["half_rate_p99_ms"][name].append(cuts[98])
 
 
-async def _one(
-    port: int, pid: int, upload: Path, seconds: float, half_rate: float
-) -> dict[str, float]:
+async def _one(port: int, pid: int, upload: Path, seconds: float) -> dict[str, float]:
     url = f"http://127.0.0.1:{port}"
     figures = await _memory(port, pid, seconds)  # first: memory that was used once stays mapped
     await asyncio.to_thread(load.run_wrk, url + SMALL, connections=16, seconds=1)
