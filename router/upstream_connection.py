@@ -6,6 +6,8 @@ Knows nothing of routes, sides or clients: whoever waits for the answer is an `A
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +20,9 @@ from router.sweeper import NEVER, Sweeper
 #: Longest response head of an app, in bytes; nginx's proxy_buffer_size is 4 to 8 KiB, cookies need more.
 MAX_HEAD_BYTES = 64 * 1024
 
+#: Longest answer that is rescued from a reset connection, in bytes.
+MAX_LAST_WORDS_BYTES = 1024 * 1024
+
 _IDLE, _HEAD, _FIXED, _CHUNKED, _UNTIL_CLOSE, _TUNNEL, _CLOSED = range(7)
 
 
@@ -25,9 +30,10 @@ class UpstreamConnection(asyncio.Protocol):
     """Made by a pool, lent to one exchange at a time."""
 
     __slots__ = (
-        "_buffer", "_decoder", "_loop", "_on_idle", "_on_lost", "_remaining", "_state", "_sweeper",
-        "_transport", "activity_seconds", "closes", "counted", "deadline", "first_byte_seconds", "idle_limit",
-        "idle_since", "pool_key", "user", "was_reused",
+        "_buffer", "_decoder", "_has_sent", "_is_dying", "_loop", "_on_idle", "_on_lost",
+        "_remaining", "_state", "_sweeper", "_transport", "_twin", "activity_seconds", "closes",
+        "counted", "deadline", "first_byte_seconds", "idle_limit", "idle_since", "pool_key",
+        "user", "was_reused",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +56,9 @@ class UpstreamConnection(asyncio.Protocol):
         self.pool_key = pool_key
         self.user: Answering | None = None
         self.was_reused = False
+        self._twin: socket.socket | None = None
+        self._has_sent = False
+        self._is_dying = False
         self.closes = False
         self.counted = False
         self.deadline = NEVER
@@ -66,6 +75,16 @@ class UpstreamConnection(asyncio.Protocol):
         self.first_byte_seconds = first_byte_seconds
         self.activity_seconds = activity_seconds
         self._state = _HEAD
+        self._has_sent = False
+
+    def watch(self) -> None:
+        """Keep deadlines from now on.
+
+        Not before the pool has the connection in its hands: uvloop never reports the end of one whose
+        connecting was cancelled at the last moment.
+        """
+        self.counted = True
+        self._sweeper.add(self)
 
     @property
     def is_usable(self) -> bool:
@@ -75,10 +94,15 @@ class UpstreamConnection(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Bytes of the request; every write pushes the first-byte deadline on."""
+        if self._state == _CLOSED:
+            return
         if self._state == _HEAD:
             self.deadline = self._loop.time() + self.first_byte_seconds
-        if self._state != _CLOSED:
-            self._transport.write(data)
+            if self._has_sent and self._twin is None:
+                handle = self._transport.get_extra_info("socket")
+                self._twin = socket.fromfd(handle.fileno(), handle.family, handle.type)
+            self._has_sent = True
+        self._transport.write(data)
 
     def end_of_request(self) -> None:
         """The request is whole: from now on the app owes an answer."""
@@ -121,7 +145,6 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._sweeper.add(self)
 
     def data_received(self, data: bytes) -> None:
         state = self._state
@@ -152,6 +175,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._sweeper.remove(self)
+        self._hear_last_words()
         if self._state != _CLOSED:
             cause = self._lost_cause()
             self._state = _CLOSED
@@ -173,6 +197,29 @@ class UpstreamConnection(asyncio.Protocol):
             self._fail(Cause.FIRST_BYTE_TIMEOUT)
         else:
             self._fail(Cause.UPSTREAM_STALLED)
+
+    def _hear_last_words(self) -> None:
+        """Read an answer that came before the reset which a failed write has met (RFC 9112 section 9.5).
+
+        An app that refuses an upload answers and closes with bytes unread, which resets the connection.
+        The transport gives up at the failed write; the kernel still has the answer.
+        """
+        twin = self._twin
+        if twin is None:
+            return
+        self._is_dying = True
+        found = b""
+        with contextlib.suppress(OSError):
+            while len(found) < MAX_LAST_WORDS_BYTES and (piece := twin.recv(65_536)):
+                found += piece
+        if found and self._state in {_HEAD, _FIXED, _CHUNKED, _UNTIL_CLOSE}:
+            self.data_received(found)
+        self._drop_twin()
+
+    def _drop_twin(self) -> None:
+        twin, self._twin = self._twin, None
+        if twin is not None:
+            twin.close()
 
     # ---- reading --------------------------------------------------------------------------------
 
@@ -299,7 +346,8 @@ class UpstreamConnection(asyncio.Protocol):
         """Back to the pool, unless the connection is owed bytes or has some too many."""
         self.user = None
         self._decoder = None
-        if not is_clean or self.closes or not user.is_request_sent():
+        self._drop_twin()
+        if not is_clean or self.closes or self._is_dying or not user.is_request_sent():
             self._end()
             return
         self._state = _IDLE
@@ -324,4 +372,5 @@ class UpstreamConnection(asyncio.Protocol):
         if self._state != _CLOSED:
             self._state = _CLOSED
             self.deadline = NEVER
+            self._drop_twin()
             self._transport.abort()

@@ -229,7 +229,7 @@ class Upstream:
             return None
         if not connection.is_usable:
             return None
-        connection.counted = True
+        connection.watch()
         address.open += 1
         self.connects += 1
         return connection

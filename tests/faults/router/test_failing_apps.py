@@ -16,7 +16,7 @@ from tests.integration.router.harness import AppConnection, Client, Rig
 GET = b"GET /api/search HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /api/write HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
 QUICK = UpstreamSettings(
-    connect_seconds=0.3, first_byte_seconds=0.3, activity_seconds=0.3, has_health_checks=False
+    connect_seconds=5, first_byte_seconds=0.5, activity_seconds=0.5, has_health_checks=False
 )
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
 
