@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import hypothesis
 import pytest
 
 from migrate.stack.local import LocalStack
@@ -25,6 +26,12 @@ from shared.manifest import load_manifest
 REPOSITORY = Path(__file__).resolve().parents[1]
 RUN_VARIABLE = "STRANGLER_TEST_RUN"  # pid of the process that started the run, seen by its workers
 START_SECONDS = 1000  # installing missing programs included
+
+# A slow machine is no failure: no example is timed.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:

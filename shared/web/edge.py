@@ -44,7 +44,7 @@ class Edge:
         scope[CONTEXT_KEY] = context
         bind_request(context.request_id, accept_traceparent(_text(headers.get(b"traceparent"))))
         if scope["type"] == "websocket":
-            await self._app(scope, receive, send)
+            await self._serve_socket(scope, receive, send, context)
             return
         extra = cors_headers(headers.get(b"origin"), self._origins)
         if is_draining(scope):
@@ -57,6 +57,15 @@ class Edge:
         finally:
             HTTP_IN_FLIGHT.labels(self._service).dec()
             self._record(scope, context, answer.status, time.perf_counter() - started)
+
+    async def _serve_socket(
+        self, scope: Scope, receive: Receive, send: Send, context: RequestContext
+    ) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except Exception as error:
+            report_exception(error, request_id=context.request_id)
+            raise  # the server closes the socket with 1011
 
     async def _serve(
         self, scope: Scope, receive: Receive, answer: _Answer, context: RequestContext

@@ -32,6 +32,9 @@ from tests.support.auth_vectors import (
 )
 from tests.support.sample_service import client_of, running, sample_app, user_row
 
+#: The library judges at a fixed moment, so that a slow machine changes nothing.
+NOW = 1_800_000_000
+
 
 async def _published(_url: str) -> bytes:
     return json.dumps(key_set()).encode()
@@ -54,7 +57,7 @@ def _verifier(issuer_name: str | None) -> TokenVerifier:
             f"{CLERK_ISSUER}/jwks", algorithms=frozenset({"RS256"}), fetch=_published
         ),
     )
-    return TokenVerifier([local, supabase, clerk])
+    return TokenVerifier([local, supabase, clerk], clock=lambda: NOW)
 
 
 async def _outcome(verifier: TokenVerifier, token: str) -> tuple[str, UUID | None]:
@@ -79,7 +82,7 @@ async def test_the_library_decides_as_the_vectors_say(vector: Vector) -> None:
         else ((ISSUER,) if vector.group == "named" else (None,))
     ):
         verifier = _verifier(name)
-        token = vector.token(user_id)
+        token = vector.token(user_id, NOW)
         outcome, found = await _outcome(verifier, token)
         assert outcome == vector.expect
         if outcome == "user":
@@ -94,18 +97,25 @@ async def _disagreements(
     """Vectors that an app decides otherwise: name to (expected, found)."""
     wrong = {}
     for vector in vectors(*groups):
-        authorization = f"Bearer {vector.token(user_id)}".encode()
-        answer = await client.get(
-            "/api/auth/users/me",
-            headers=[(b"Authorization", authorization), (b"X-Real-IP", b"203.0.113.8")],
-        )
         expected = {"user": "200", "service": "403 FORBIDDEN"}.get(
             vector.expect, f"401 {vector.expect}"
         )
-        code = "" if answer.status_code == 200 else f" {answer.json()['error']['code']}"
-        if (found := f"{answer.status_code}{code}") != expected:
+        found = await _decision(client, vector.token(user_id))
+        if found != expected:  # some vectors are a second from their limit: a stall is no verdict
+            found = await _decision(client, vector.token(user_id))
+        if found != expected:
             wrong[f"{vector.group}: {vector.name}"] = (expected, found)
     return wrong
+
+
+async def _decision(client: httpx.AsyncClient, token: str) -> str:
+    """Status, and code of an error."""
+    answer = await client.get(
+        "/api/auth/users/me",
+        headers=[(b"Authorization", f"Bearer {token}".encode()), (b"X-Real-IP", b"203.0.113.8")],
+    )
+    code = "" if answer.status_code == 200 else f" {answer.json()['error']['code']}"
+    return f"{answer.status_code}{code}"
 
 
 @pytest.mark.parametrize(("issuer", "group"), [(None, "local"), (ISSUER, "named")])
