@@ -15,8 +15,10 @@ import typer
 from migrate.context import get_context, run
 from migrate.report import console, print_json, print_table
 from migrate.seed.catalogue import read_catalogue
+from migrate.seed.errors import SeedDatabaseError, SeedRefusedError
 from migrate.seed.load_catalogue import LoadedTable, load_catalogue
 from migrate.seed.load_people import DEMO_PASSWORD, SeededPeople, load_people
+from shared.placement.database import TABLES_MOVED
 
 CONNECT_SECONDS = 10.0
 
@@ -35,11 +37,26 @@ async def populate(dsn: str, users: int, random_seed: int, until: datetime) -> S
 
 @asynccontextmanager
 async def _connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(
-        dsn, timeout=CONNECT_SECONDS, server_settings={"application_name": "strangler/seed"}
-    )
+    """A connection; database errors become errors that say what to do next."""
+    try:
+        connection = await asyncpg.connect(
+            dsn, timeout=CONNECT_SECONDS, server_settings={"application_name": "strangler/seed"}
+        )
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        raise SeedDatabaseError(type(error).__name__) from error
     try:
         yield connection
+    except asyncpg.UndefinedTableError as error:
+        raise SeedRefusedError(
+            "the database has no tables yet", "Run `migrate up`, or `python -m monolith.migrations`"
+        ) from error
+    except asyncpg.PostgresError as error:
+        if error.sqlstate != TABLES_MOVED:
+            raise
+        raise SeedRefusedError(
+            "tables to fill have moved to a service's own database",
+            "Seed before the split, or roll the split back first",
+        ) from error
     finally:
         await connection.close()
 

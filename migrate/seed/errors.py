@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.errors import OperatorError
+from shared.errors import OperatorError, PeerError
 
 SHOWN_PROBLEMS = 10
 
@@ -46,3 +46,22 @@ class AlreadySeededError(OperatorError):
         self.random_seed = random_seed
         self.there = there
         self.wanted = wanted
+
+
+class SeedDatabaseError(PeerError):
+    """The database to fill does not answer."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the database to fill does not answer ({reason}); look at `migrate status`, or name"
+            " another one with `migrate seed --database URL`"
+        )
+        self.reason = reason
+
+
+class SeedRefusedError(OperatorError):
+    """The database is not in a state in which it can be filled; nothing was changed."""
+
+    def __init__(self, reason: str, next_step: str) -> None:
+        super().__init__(f"{reason}; nothing was changed. {next_step}")
+        self.reason = reason

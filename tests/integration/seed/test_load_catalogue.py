@@ -53,3 +53,17 @@ async def test_parts_refer_to_their_title_and_actor(connection: asyncpg.Connecti
         " JOIN actors a ON a.id = c.actor_id WHERE c.name = 'Trinity'"
     )
     assert tuple(row) == ("The Matrix", "Carrie-Anne Moss")
+
+
+async def test_rows_that_a_provider_has_adopted_stay_as_they_are(
+    connection: asyncpg.Connection,
+) -> None:
+    catalogue = read_catalogue()
+    await load_catalogue(connection, catalogue)
+    await connection.execute(
+        "UPDATE titles SET tmdb_id = 603, popularity = 1 WHERE title = 'The Matrix'"
+    )
+    await connection.execute("UPDATE characters SET popularity = 2 WHERE name = 'Neo'")
+    again = await load_catalogue(connection, catalogue)
+    assert [table.changed for table in again] == [0, 0, 0]
+    assert await connection.fetchval("SELECT popularity FROM titles WHERE tmdb_id = 603") == 1
