@@ -21,7 +21,6 @@ from migrate.seed.catalogue_rows import (
     title_rows,
 )
 
-
 #: Which old rows `o` may be overwritten.
 _OURS = "o.tmdb_id IS NULL"
 _OUR_TITLES = (
@@ -81,7 +80,7 @@ async def _upsert(
     if differing:  # an INSERT of nothing would still need the right to write
         values = ", ".join(f"{name} = EXCLUDED.{name}" for name in columns[1:])
         await connection.execute(
-            f"INSERT INTO {table} ({names}) SELECT {new} {different}"  # noqa: S608
+            f"INSERT INTO {table} ({names}) SELECT {new} {different}"
             f" ON CONFLICT (id) DO UPDATE SET {values}"
         )
     return LoadedTable(table, len(found), int(differing))
