@@ -9,9 +9,10 @@ from typing import Any
 
 from migrate.split.canary import Canary
 from migrate.split.context import SplitContext
-from migrate.split.names import Direction
+from migrate.split.names import Direction, Side
+from migrate.split.scaffold import has_scaffold
 from migrate.split.split_plan import split_plan
-from migrate.split.switch import SwitchContext, SwitchOptions
+from migrate.split.switch import SwitchContext, SwitchOptions, read_ownership
 from migrate.split.switch_plan import COMMANDS, switch_plan
 from migrate.split.throttle import Throttle
 from migrate.steps import Outcome, Plan, Runner
@@ -29,26 +30,37 @@ async def operation(
     """The running or a new operation of this kind, while nobody else works on the service."""
     desk = context.control_desk
     journal = Journal(desk.store)
-    async with _exclusive(journal, context.spec.service):
+    async with exclusive(context):
         row = await journal.begin(kind, context.spec.service, actor=desk.actor, data=data)
         context.operation = row.id
         yield journal, row
 
 
 @asynccontextmanager
-async def _exclusive(journal: Journal, service: str) -> AsyncIterator[None]:
+async def exclusive(context: SplitContext) -> AsyncIterator[None]:
     """The lock of the service; a command that was just killed may hold it for another moment."""
+    journal = Journal(context.control_desk.store)
     until = asyncio.get_running_loop().time() + LOCK_SECONDS
     async with AsyncExitStack() as stack:
         while True:
             try:
-                await stack.enter_async_context(journal.exclusive(service))
+                await stack.enter_async_context(journal.exclusive(context.spec.service))
                 break
             except OperationRunningError:
                 if asyncio.get_running_loop().time() > until:
                     raise
                 await asyncio.sleep(0.05)
         yield
+
+
+async def current_direction(context: SplitContext) -> Direction | None:
+    """Which way rows flow now; None without a split or while a switch is under way."""
+    if not await has_scaffold(context, Side.SHARED):
+        return None
+    owner = (await read_ownership(context)).owner
+    if owner is None:
+        return None
+    return Direction.FORWARD if owner is Side.SHARED else Direction.REVERSE
 
 
 async def run_split(
