@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from migrate.commands import (
+    cutover,
+    db,
     db_migrate,
     demo,
     deploy,
@@ -20,6 +22,8 @@ from migrate.commands import (
     history,
     instances,
     logs,
+    phase,
+    rollback,
     seed,
     status,
     up,
@@ -42,11 +46,13 @@ app = typer.Typer(
 )
 app.add_typer(flag.app, name="flag")
 app.add_typer(instances.app, name="instances")
-db = typer.Typer(help="Tables: schema, split, verification.", no_args_is_help=True)
-db.command("migrate")(db_migrate.migrate_schemas)
-app.add_typer(db, name="db")
+db.app.command("migrate")(db_migrate.migrate_schemas)
+app.add_typer(db.app, name="db")
+app.command("cutover")(cutover.cutover)
+app.command("rollback")(rollback.rollback)
 app.add_typer(dokku.app, name="dokku")
 app.command("deploy")(deploy.deploy)
+app.add_typer(phase.app, name="phase")
 app.command("up")(up.up)
 app.command("down")(down.down)
 app.command("logs")(logs.logs)
