@@ -77,10 +77,14 @@ def _build(app: FastAPI) -> dict[str, Any]:
         answers = operation["responses"]
         answers.pop("422", None)
         for status in _statuses(contract):
+            if contract.domain == "system" and status == 503:
+                continue  # an unhealthy app answers in the shape of a healthy one
             answers[str(status)] = {
                 "description": "Error",
                 "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
             }
+        if "416" in answers:
+            answers["416"]["content"] = answers["404"]["content"]
         if contract.auth in SECURED:
             operation["security"] = [{SECURED[contract.auth]: []}]
     return built

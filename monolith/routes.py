@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from monolith import idempotency
 from monolith.bodies import form_parts
 from monolith.calls import Auth, Bucket, Call, Contract, Kind
 from monolith.gates import CONTRACT, ContractRoute, Endpoint
+
+# For routes whose answers carry an ETag.
+UNCHANGED: Mapping[int | str, dict[str, Any]] = {304: {"description": "Not modified"}}
 
 
 class DomainRouter:
@@ -36,8 +40,13 @@ class DomainRouter:
         keyed: bool = False,
         upload_bytes_max: int = 0,
         provisioned: bool = True,
+        content: Sequence[str] = (),
+        also: Mapping[int | str, dict[str, Any]] | None = None,
     ) -> Callable[[Endpoint], Endpoint]:
-        """Register a handler; name, marks and status are those of api.md's tables."""
+        """Register a handler; name, marks and status are those of api.md's tables.
+
+        content: types of an answer that is no JSON; also: further answers for the document.
+        """
         contract = Contract(
             f"{self.domain}.{name}",
             self.domain,
@@ -54,6 +63,9 @@ class DomainRouter:
 
         def register(endpoint: Endpoint) -> Endpoint:
             handler = _keyed(endpoint) if keyed else _plain(endpoint)
+            answers: dict[int | str, dict[str, Any]] = dict(also or {})
+            if content:
+                answers[success] = {"content": {kind: {} for kind in content}}
             setattr(handler, CONTRACT, contract)
             self.api.add_api_route(
                 path,
@@ -63,6 +75,8 @@ class DomainRouter:
                 operation_id=contract.name.replace(".", "_"),
                 status_code=success,
                 response_model=answer,
+                response_class=Response if content else JSONResponse,
+                responses=answers,
                 tags=[self.domain],
                 route_class_override=ContractRoute,
             )

@@ -23,6 +23,7 @@ from monolith.calls import Call, CurrentCall, empty, reply, tag_of, tagged
 from monolith.database import Connection, emit
 from monolith.errors import ApiError, invalid_field
 from monolith.ownership import owns_image
+from monolith.routes import UNCHANGED
 from monolith.tokens import UserToken
 
 PROFILE = ("name", "avatar_media_id", "phone", "country", "language", "birth_year", "preferences")
@@ -37,6 +38,7 @@ HOSTED = "supabase"
     kind="read",
     bucket="default",
     answer=User,
+    also=UNCHANGED,
 )
 async def me(call: CurrentCall) -> Response:
     user, changed_at = await read_user(call.context, call.context.database, call.user_id)

@@ -166,6 +166,7 @@ async def signed_in(call: Call, connection: Connection, user_id: UUID, provider:
     kind="write",
     bucket="sensitive",
     answer=Session,
+    also={202: {"model": CodeSent}},
 )
 async def login(call: CurrentCall, body: LoginIn) -> Response:
     if body.password is None:

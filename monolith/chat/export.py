@@ -28,6 +28,7 @@ TYPES = {
     auth="user",
     kind="read",
     bucket="default",
+    content=tuple(TYPES.values()),
 )
 async def export(
     call: CurrentCall, conversation_id: Identifier, query: Annotated[ExportQuery, Query()]

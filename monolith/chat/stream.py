@@ -44,6 +44,7 @@ STREAM_SECONDS = 115.0  # a stream lasts 120 s at most (api.md 1.17); the rest i
     kind="stream",
     bucket="generate",
     keyed=True,
+    content=(HEADERS["Content-Type"],),
 )
 async def stream(call: CurrentCall, body: TalkIn) -> Response:
     model = body.model_name

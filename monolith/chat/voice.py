@@ -72,6 +72,7 @@ async def transcribe(
     kind="write",
     bucket="generate",
     keyed=True,
+    content=tuple(SOUND.values()),
 )
 async def speak(call: CurrentCall, body: SpeakIn) -> Response:
     form = body.format or "mp3"

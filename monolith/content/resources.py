@@ -38,6 +38,7 @@ from monolith.content.router import router
 from monolith.database import Row
 from monolith.errors import not_found
 from monolith.pages import cut, decode_cursor
+from monolith.routes import UNCHANGED
 from monolith.values import Identifier
 
 CACHED: Mapping[str, str] = {"Cache-Control": "public, max-age=300"}
@@ -97,6 +98,7 @@ async def _titles(call: Call, query: TitleQuery, form: str) -> Response:
     kind="read",
     bucket="public",
     answer=TitleDetail,
+    also=UNCHANGED,
 )
 async def movie(call: CurrentCall, title_id: Identifier) -> Response:
     return await _title(call, title_id, "movie")
@@ -110,6 +112,7 @@ async def movie(call: CurrentCall, title_id: Identifier) -> Response:
     kind="read",
     bucket="public",
     answer=TitleDetail,
+    also=UNCHANGED,
 )
 async def series(call: CurrentCall, title_id: Identifier) -> Response:
     return await _title(call, title_id, "series")
@@ -166,6 +169,7 @@ async def _fitting(call: Call, query: str, type_name: str) -> list[str]:
     kind="read",
     bucket="public",
     answer=CharacterDetail,
+    also=UNCHANGED,
 )
 async def character(call: CurrentCall, character_id: Identifier) -> Response:
     database = call.context.database
@@ -216,6 +220,7 @@ async def actors(call: CurrentCall, query: Annotated[ActorQuery, Query()]) -> Re
     kind="read",
     bucket="public",
     answer=ActorDetail,
+    also=UNCHANGED,
 )
 async def actor(call: CurrentCall, actor_id: Identifier) -> Response:
     database = call.context.database

@@ -10,6 +10,7 @@ from monolith.bodies import IMAGE_BYTES_MAX
 from monolith.calls import Call, CurrentCall, empty, reply, tag_matches
 from monolith.database import emit
 from monolith.errors import malformed, not_found
+from monolith.filetypes import IMAGE_TYPES
 from monolith.media.models import Media, MediaPage, MediaQuery, Purpose
 from monolith.media.ranges import UnsatisfiableError, parse_range
 from monolith.media.router import router
@@ -112,6 +113,12 @@ async def media_get(call: CurrentCall, media_id: Identifier) -> Response:
     auth="public",
     kind="read",
     bucket="public",
+    content=IMAGE_TYPES,
+    also={
+        206: {"description": "Part of the bytes", "content": {t: {} for t in IMAGE_TYPES}},
+        304: {"description": "Not modified"},
+        416: {"description": "Range outside of the file"},
+    },
 )
 async def content(call: CurrentCall, media_id: Identifier) -> Response:
     row = await call.context.database.row(MEDIA + " WHERE id = $1", media_id)

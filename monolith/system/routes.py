@@ -31,7 +31,14 @@ class HealthAnswer(Wire):
 
 
 @router.route(
-    "health", "GET", "/health", auth="public", kind="read", bucket="none", answer=HealthAnswer
+    "health",
+    "GET",
+    "/health",
+    auth="public",
+    kind="read",
+    bucket="none",
+    answer=HealthAnswer,
+    also={503: {"model": HealthAnswer}},
 )
 async def health(call: CurrentCall) -> Response:
     checks = await run_checks(call.context)
