@@ -139,7 +139,7 @@ async def observe(
     observed_apps, observed_stores, found_networks, globals_, domains, entries = await gather(
         gather(
             *(
-                read_app(transport, app.name, public=app.public, k3s=k3s)
+                read_app(transport, app.name, public=app.public, k3s=k3s, storage=bool(app.storage))
                 for app in wanted
                 if app.name in names
             )
@@ -187,7 +187,9 @@ async def _text(transport: Transport, *words: str) -> str:
     return (await must(transport, command(*words))).text
 
 
-async def read_app(transport: Transport, name: str, *, public: bool, k3s: bool) -> ObservedApp:
+async def read_app(
+    transport: Transport, name: str, *, public: bool, k3s: bool, storage: bool = True
+) -> ObservedApp:
     """Everything about one app; the reports on virtual hosts only for a `public` one."""
     plugins = [*_REPORTS]
     if public:
@@ -198,7 +200,7 @@ async def read_app(transport: Transport, name: str, *, public: bool, k3s: bool) 
         gather(*(report(transport, plugin, name) for plugin in plugins)),
         _text(transport, "config:export", "--format", "json", name),
         _text(transport, "ps:scale", "--format", "json", name),
-        _text(transport, "storage:list", name, "--format", "json"),
+        _mounts(transport, name, wanted=storage),
         _text(transport, "cron:list", name, "--format", "json"),
     )
     return ObservedApp(
@@ -218,6 +220,10 @@ async def read_app(transport: Transport, name: str, *, public: bool, k3s: bool) 
     )
 
 
+async def _mounts(transport: Transport, name: str, *, wanted: bool) -> str:
+    return await _text(transport, "storage:list", name, "--format", "json") if wanted else "[]"
+
+
 async def _store(transport: Transport, desired: DesiredHost, name: str) -> ObservedStore | None:
     model = desired.section.stores[name]
     kind = model.kind
@@ -226,7 +232,7 @@ async def _store(transport: Transport, desired: DesiredHost, name: str) -> Obser
     text, links, backup = await gather(
         _text(transport, f"{kind}:info", name),
         _text(transport, f"{kind}:links", name),
-        _backup(transport, kind, name),
+        _backup(transport, kind, name, wanted=model.backup is not None),
     )
     found = reports.information(text)
     for key in ("status", "version", "dsn"):
@@ -249,8 +255,8 @@ async def _store(transport: Transport, desired: DesiredHost, name: str) -> Obser
     )
 
 
-async def _backup(transport: Transport, kind: str, name: str) -> str:
-    if kind == "rabbitmq":
+async def _backup(transport: Transport, kind: str, name: str, *, wanted: bool) -> str:
+    if not wanted:
         return ""
     answer = await transport.run(command(f"{kind}:backup-schedule-cat", name))
     return answer.text.strip() if answer.exit == 0 else ""

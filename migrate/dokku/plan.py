@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from migrate.dokku import plan_apps, plan_config, plan_web
 from migrate.dokku.argv import command
@@ -44,12 +44,14 @@ class Planner:
 
         passwords = Passwords(known_passwords(desired, observed), fresh)
         wanted = [desired.apps[name] for name in apps]
+        used = _used_stores(observed, wanted)
         found = [
             *_host(desired, observed, wanted),
-            *self._stores(desired, observed, wanted, passwords),
+            *self._stores(desired, observed, wanted, passwords, used),
         ]
         for app in wanted:
-            found += self._app(app, desired, observed, passwords)
+            present = replace(app, links=tuple(link for link in app.links if link.store in used))
+            found += self._app(present, desired, observed, passwords)
         changes = [row for row in found if isinstance(row, Change)]
         notes = tuple(row for row in found if isinstance(row, Note))
         return Plan((*changes, *self._restarts(changes)), notes)
@@ -60,9 +62,8 @@ class Planner:
         observed: ObservedHost,
         apps: Sequence[DesiredApp],
         passwords: Passwords,
+        used: frozenset[str],
     ) -> Iterator[Change | Note]:
-        used = {link.store for app in apps for link in app.links if not link.if_exists}
-        used |= set(observed.stores)
         for name, store in desired.stores.items():
             if name in used:
                 yield from plan_store(name, store, observed)
@@ -125,6 +126,13 @@ class Planner:
                 Effect.RESTART,
                 redeploys=frozenset({app}),
             )
+
+
+def _used_stores(observed: ObservedHost, apps: Sequence[DesiredApp]) -> frozenset[str]:
+    """Stores that are there or that these apps bring; a link with `if_exists` brings none."""
+    brought = {link.store for app in apps for link in app.links if not link.if_exists}
+    linked = {link.store for app in apps for link in app.links}
+    return frozenset(brought | (linked & set(observed.stores)))
 
 
 def _host(

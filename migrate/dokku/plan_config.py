@@ -32,8 +32,6 @@ def links(
     for link in app.links:
         kind = desired.section.stores[link.store].kind
         store = observed.stores.get(link.store)
-        if store is None and link.if_exists:
-            continue
         variable = f"{link.plugin_alias}_URL"
         left_over = variable in current.config
         commands: list[DokkuCommand] = []
@@ -74,8 +72,6 @@ def wanted_config(
     on_k3s = desired.section.scheduler == "k3s"
     for link in app.links:
         store = observed.stores.get(link.store)
-        if store is None and link.if_exists:
-            continue
         is_linked = store is not None and app.name in store.links
         if link.role is None and not is_linked and not on_k3s:
             continue  # the link itself sets it

@@ -200,15 +200,8 @@ def _backup(name: str, store: Store) -> list[DokkuCommand]:
     return [command(f"{store.kind}:backup-schedule", name, schedule, bucket, *flags)]
 
 
-def _backup_change(name: str, store: Store, current: ObservedStore) -> Iterator[Change | Note]:
-    subject = f"store {name}"
+def _backup_change(name: str, store: Store, current: ObservedStore) -> Iterator[Change]:
     if store.backup is None:
-        if current.backup:
-            yield Note(
-                subject,
-                NoteKind.UNMANAGED,
-                f"has a backup schedule: {current.backup.splitlines()[0]}",
-            )
         return
     words = current.backup.split()
     wanted = [*store.backup.schedule.split(), store.backup.bucket]
@@ -216,7 +209,7 @@ def _backup_change(name: str, store: Store, current: ObservedStore) -> Iterator[
         return
     before = " ".join(words[:5]) or "(none)"
     difference = Difference("backup", before, " ".join(wanted))
-    yield Change(subject, (difference,), tuple(_backup(name, store)))
+    yield Change(f"store {name}", (difference,), tuple(_backup(name, store)))
 
 
 def roles_of(

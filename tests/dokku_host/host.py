@@ -55,12 +55,17 @@ class FakeHost:
     silent_pushes: set[str] = field(default_factory=set)
     #: Commands (as one string) that fail this many more times.
     failures: dict[str, int] = field(default_factory=dict)
+    #: Run the release tasks of deploys for real, in this repository.
+    run_releases: bool = False
+    #: Commands that came over ssh.
+    sessions: int = 0
     #: After this many changing commands the connection is gone, until it is set to None.
     cut_after: int | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def ssh(self, line: str, stdin: bytes = b"") -> Result:
         """A line that came over ssh."""
+        self.sessions += 1
         try:
             words = split_line(line)
         except RefusedError as error:
@@ -141,7 +146,7 @@ def reads(words: Sequence[str]) -> bool:
         return True
     if plain[0] == "ps:scale":
         return not any("=" in word for word in plain[1:])
-    return bool(_READ.search(plain[0])) or plain[0] == "checks:run"
+    return bool(_READ.search(plain[0])) or plain[0] in {"checks:run", "run"}
 
 
 def document(data: object) -> str:
@@ -155,7 +160,7 @@ def _unknown(_host: FakeHost, call: Call) -> str:
 
 def make_host(databases: Databases) -> FakeHost:
     """A host with Dokku and the plugins that the host set-up script installs."""
-    from tests.dokku_host import apps, deploys, stores, web  # noqa: F401 - they register handlers
+    from tests.dokku_host import apps, containers, deploys, stores, web  # noqa: F401 - they register handlers
 
     host = FakeHost(databases)
     host.state.plugins = {
