@@ -39,6 +39,9 @@ log = structlog.get_logger(__name__)
 
 Handler = Callable[[Connection, Event], Awaitable[None]]
 
+#: Time between two looks at whether the broker delivers, in seconds.
+ACTIVE_POLL_SECONDS = 0.02
+
 
 @dataclass(frozen=True, slots=True)
 class ConsumerSettings:
@@ -110,6 +113,14 @@ class Consumer:
         """Whether the broker delivers to us at the moment."""
         subscription = self._settler.subscription
         return subscription is not None and subscription.is_active
+
+    async def wait_active(self, seconds: float) -> bool:
+        """Wait until its queue is bound and consumed; False when the time has passed."""
+        for _ in range(int(seconds / ACTIVE_POLL_SECONDS)):
+            if self.is_active:
+                return True
+            await asyncio.sleep(ACTIVE_POLL_SECONDS)
+        return self.is_active
 
     def start(self) -> None:
         """Begin to consume in the background."""

@@ -48,6 +48,10 @@ from shared.settings import AppSettings, load_settings
 log = structlog.get_logger(__name__)
 
 
+#: Longest time for a relay to wait for its worker's own queue, in seconds.
+BOUND_SECONDS = 30.0
+
+
 class WorkerSettings(AppSettings):
     """What a worker reads beside the settings of its app."""
 
@@ -132,14 +136,14 @@ async def running_worker(
         stack.push_async_callback(broker.close)
         context = WorkerContext(service, settings, manifest, database, broker, counted)
         plan = await stack.enter_async_context(build(context))
+        consumer = _consumer(context, plan, names) if plan.handlers else None
         relays += _relays(context, names)
-        relaying = [asyncio.create_task(relay.run()) for relay in relays]
+        relaying = [asyncio.create_task(_relay(relay, consumer)) for relay in relays]
         stack.push_async_callback(_stop_relays, relays, relaying)
         jobs = [*plan.periodic, *upkeep(context.service, database, counted)]
         periodic = [asyncio.create_task(run_periodically(job), name=job.name) for job in jobs]
         stack.push_async_callback(_stop_periodic, periodic)
-        if plan.handlers:
-            consumer = _consumer(context, plan, names)
+        if consumer is not None:
             consumer.start()
             stack.push_async_callback(consumer.stop, settings.worker_drain_seconds)
         log.info("worker_started", handlers=len(plan.handlers), jobs=len(jobs))
@@ -207,6 +211,13 @@ def _consumer(context: WorkerContext, plan: WorkerPlan, names: Names) -> Consume
         ),
         metrics=context.metrics,
     )
+
+
+async def _relay(relay: Relay, consumer: Consumer | None) -> None:
+    """Publish only once our own queue is bound: at a first start the events would be unroutable."""
+    if consumer is not None:
+        await consumer.wait_active(BOUND_SECONDS)
+    await relay.run()
 
 
 async def _stop_relays(relays: Sequence[Relay], tasks: Sequence[asyncio.Task[None]]) -> None:

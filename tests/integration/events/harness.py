@@ -153,14 +153,20 @@ class World:
         return cls(dsn, Database("chat", pools, FixedPlacement()), bus)
 
     def relay(self, **settings: Any) -> Relay:
-        """A running relay."""
+        """A running relay; it begins when every consumer is bound, as in a worker."""
         relay = Relay(
             self.database.shared,
             self.bus.broker.publisher,
             self.bus.names.exchange,
             settings=RelaySettings(**{"poll_seconds": 0.05, "first_pause_seconds": 0.2} | settings),
         )
-        self._relays.append((relay, asyncio.create_task(relay.run())))
+
+        async def run() -> None:
+            for consumer in list(self._consumers):
+                assert await consumer.wait_active(15)
+            await relay.run()
+
+        self._relays.append((relay, asyncio.create_task(run())))
         return relay
 
     def consumer(
