@@ -170,9 +170,16 @@ async def test_the_anthropic_sdk_streams(host: str) -> None:
     "ignore:Use 'content=:DeprecationWarning"
 )  # of the SDK's own httpx call
 async def test_the_stripe_sdk_creates_a_customer(host: str) -> None:
-    client = stripe.StripeClient("sk_test_x", base_addresses={"api": host}, max_network_retries=0)
+    http_client = stripe.HTTPXClient()
+    client = stripe.StripeClient(
+        "sk_test_x",
+        base_addresses={"api": host},
+        max_network_retries=0,
+        http_client=http_client,
+    )
     customer = await client.v1.customers.create_async(
         {"email": "ada@example.com"}, {"idempotency_key": "cust:1"}
     )
+    await http_client.close_async()
     assert (customer.id, customer.email) == ("cus_1", "ada@example.com")
     assert customer.to_dict()["metadata"] == {"key": "cust:1"}
