@@ -9,7 +9,8 @@ import typer
 
 from migrate.commands.split_session import AsJson, View, open_split
 from migrate.context import Context, get_context, run
-from migrate.report import console, print_json, print_table
+from migrate.report import console, print_error, print_json, print_table
+from migrate.split.connection import UnreachableError
 from migrate.split.setup import moving_service
 from migrate.split.status import Status, read_status
 
@@ -38,10 +39,15 @@ async def _show_all(
     while True:
         found: list[Status] = []
         for name in names:
-            if context.setting(f"DATABASE_URL_{name.upper()}") is None and service is None:
+            if service is None and context.setting(f"DATABASE_URL_{name.upper()}") is None:
                 continue
-            async with open_split(name, view=View(as_json=True)) as split:
-                found.append(await read_status(split))
+            try:
+                async with open_split(name, view=View(as_json=True)) as split:
+                    found.append(await read_status(split))
+            except UnreachableError as error:
+                if service is not None:
+                    raise
+                print_error(f"{name}: {error.message}")
         if as_json:
             print_json({"services": [entry.as_json() for entry in found]})
         elif service is None:

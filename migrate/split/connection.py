@@ -57,6 +57,8 @@ CONNECTION_LOST = (
 class UnreachableError(SplitError):
     """A database does not let the tool in."""
 
+    exit_code = 4
+
     def __init__(self, side: str, reason: str) -> None:
         super().__init__(
             f"the {side} database cannot be reached ({reason});"

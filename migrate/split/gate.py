@@ -49,6 +49,8 @@ BUILDING = (
 class GateClosedError(SplitError):
     """The gate did not hold in time; `reasons` are those of the last look."""
 
+    exit_code = 3
+
     def __init__(self, seconds: float, reasons: list[str]) -> None:
         lines = "\n".join(f"  - {reason}" for reason in reasons)
         super().__init__(

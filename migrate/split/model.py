@@ -13,9 +13,13 @@ from shared.errors import OperatorError
 class SplitError(OperatorError):
     """A split cannot go on; the message names the next command."""
 
+    exit_code = 1
+
 
 class RefusedError(SplitError):
     """A check before the start found something that would do harm; nothing was changed."""
+
+    exit_code = 3
 
     def __init__(self, what: str, reasons: Iterable[str]) -> None:
         self.reasons = tuple(reasons)
@@ -25,6 +29,8 @@ class RefusedError(SplitError):
 
 class StateError(SplitError):
     """The databases are in a state in which this command means nothing."""
+
+    exit_code = 3
 
 
 @dataclass(frozen=True, slots=True)

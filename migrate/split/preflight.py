@@ -54,14 +54,21 @@ async def preflight(context: SplitContext, *, direct: bool = False) -> list[Find
     size = sum(table.total_bytes for table in boundary.tables.values())
     found += _disk_findings(size, free_bytes(context))
     if context.desk is not None and not direct:
-        found += [
-            Finding(
-                "traffic", Weight.REFUSE, route, "is not answered by the service alone",
-                f"`migrate flag set {context.spec.service} --percent 100` first, or split with --direct",
-            )
-            for route in await context.desk.writers_elsewhere()
-        ]  # fmt: skip
+        found += _traffic_findings(context.spec.service, await context.desk.writers_elsewhere())
     return sorted_findings(found)
+
+
+def _traffic_findings(service: str, routes: tuple[str, ...]) -> list[Finding]:
+    if not routes:
+        return []
+    names = ", ".join(routes)
+    return [
+        Finding(
+            "traffic", Weight.REFUSE, service,
+            f"does not answer all of its writing routes: {names}",
+            f"`migrate flag set {service} --percent 100` first, or split with --direct",
+        )
+    ]  # fmt: skip
 
 
 def _client_findings(newest_server: int) -> list[Finding]:

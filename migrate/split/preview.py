@@ -60,9 +60,8 @@ async def preview_plan(context: SplitContext, plan: Plan[Any], given: Any = None
         try:
             found = await step.check(context if given is None else given)
             steps.append(PlannedStep(step.name, step.title, found.is_done, found.detail))
-        except Exception as error:  # what an earlier step would bring is not there yet
-            detail = " ".join(str(error).split())[:120]
-            steps.append(PlannedStep(step.name, step.title, False, detail))
+        except Exception:  # what an earlier step would bring is not there yet
+            steps.append(PlannedStep(step.name, step.title, False, ""))
     return Preview(plan.kind, tuple(steps), await positions(context))
 
 

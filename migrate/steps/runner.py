@@ -47,9 +47,18 @@ class StepFailedError(OperatorError):
     """A step failed; `undone` says whether everything of this run was taken back."""
 
     def __init__(
-        self, kind: str, step: str, reason: str, *, undone: bool, decided: bool, advice: str
+        self,
+        kind: str,
+        step: str,
+        reason: str,
+        *,
+        undone: bool,
+        decided: bool,
+        advice: str,
+        exit_code: int = 1,
     ) -> None:
-        super().__init__(f"{kind} stopped at step {step}: {reason}; {advice}")
+        super().__init__(f"{kind} stopped at step {step}: {reason}\n{advice}")
+        self.exit_code = exit_code
         self.kind = kind
         self.step = step
         self.reason = reason
@@ -200,7 +209,7 @@ class Runner(Generic[ContextT]):
                 undone=False,
                 decided=decided,
                 advice=f"run `{self._again}` again: it finishes or takes back what is there",
-            ) from error
+            ) from second
         if isinstance(error, asyncio.CancelledError):
             raise error
         raise StepFailedError(
@@ -209,10 +218,13 @@ class Runner(Generic[ContextT]):
             describe_error(error),
             undone=undo,
             decided=decided,
-            advice=self._advice(undo, decided),
+            advice=self._advice(undo, decided, anything=bool(state.applied)),
+            exit_code=int(getattr(error, "exit_code", 1)),
         ) from error
 
-    def _advice(self, undone: bool, decided: bool) -> str:
+    def _advice(self, undone: bool, decided: bool, *, anything: bool) -> str:
+        if not (anything or decided):
+            return f"nothing was changed; run `{self._again}` again when that is solved"
         if undone:
             return f"everything was taken back, nothing has changed; run `{self._again}` again"
         if decided:
