@@ -6,6 +6,9 @@ so no reader behind the router can see a boundary where the router saw none.
 
 from __future__ import annotations
 
+_TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+#: Control characters, which stand in no field value and no extension; the tab is allowed.
+_CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code != 0x09)
 _HEX = b"0123456789abcdefABCDEF"
 #: One size line with its extensions, in bytes. Real extensions are a few words.
 MAX_SIZE_LINE_BYTES = 256
@@ -84,10 +87,10 @@ class ChunkDecoder:
         if end < 0:
             if len(data) - position > limit:
                 raise ChunkError("a line of the chunked framing is too long")
-            self._refuse_bare(data[position:].rstrip(b"\r"))
+            self._refuse_controls(data[position:].removesuffix(b"\r"))
             return -1
         line = data[position:end]
-        self._refuse_bare(line)
+        self._refuse_controls(line)
         if self._state == _SIZE:
             self._size(line)
         else:
@@ -108,7 +111,8 @@ class ChunkDecoder:
             self._state = _DONE
             return
         self._spend(len(line) + 2)
-        if line[:1] in b" \t:" or b":" not in line:
+        name, colon, _ = line.partition(b":")
+        if not colon or not name or name.translate(None, _TOKEN):
             raise ChunkError("a trailer is not a field line")
 
     def _spend(self, count: int) -> None:
@@ -117,6 +121,6 @@ class ChunkDecoder:
             raise ChunkError("the chunked framing has too many extensions or trailers")
 
     @staticmethod
-    def _refuse_bare(line: bytes) -> None:
-        if b"\n" in line or b"\r" in line or b"\0" in line:
-            raise ChunkError("a line of the chunked framing has a bare CR, LF or NUL")
+    def _refuse_controls(line: bytes) -> None:
+        if len(line.translate(None, _CONTROLS)) != len(line):
+            raise ChunkError("a line of the chunked framing has a control character")

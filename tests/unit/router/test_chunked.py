@@ -84,6 +84,7 @@ def test_a_valid_body_gives_the_same_payload_and_end_in_pieces_of_every_size(
 @given(
     body, st.lists(st.tuples(st.integers(0, 200), st.binary(max_size=3), st.integers(0, 3))), cuts
 )
+@example(b"0\r\n\x01A: b\r\n\r\n", [], [])
 @example(b"1\r\nab\r\n0\r\n\r\n", [], [])
 @example(b"2\r\nab0\r\n\r\n\r\n", [], [])
 @example(b"2\nab\r\n0\r\n\r\n", [], [])
