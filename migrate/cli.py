@@ -17,6 +17,7 @@ from migrate.commands import (
     doctor,
     dokku,
     down,
+    events,
     explain,
     flag,
     history,
@@ -26,8 +27,10 @@ from migrate.commands import (
     rollback,
     seed,
     status,
+    top,
     up,
     url,
+    webhooks,
 )
 from migrate.context import Context, set_context
 from migrate.exit_codes import ExitCode, exit_code
@@ -50,6 +53,8 @@ db.app.command("migrate")(db_migrate.migrate_schemas)
 app.add_typer(db.app, name="db")
 app.command("cutover")(cutover.cutover)
 app.command("rollback")(rollback.rollback)
+app.add_typer(events.app, name="events")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(dokku.app, name="dokku")
 app.command("deploy")(deploy.deploy)
 app.add_typer(phase.app, name="phase")
@@ -59,6 +64,7 @@ app.command("logs")(logs.logs)
 app.command("demo")(demo.demo)
 app.command("url")(url.url)
 app.command("status")(status.status)
+app.command("top")(top.top)
 app.command("doctor")(doctor.doctor)
 app.command("seed")(seed.seed)
 app.command("history")(history.history)
