@@ -23,6 +23,7 @@ class SearchIndex:
     """Search over titles, characters and actors as the contract defines it (2.4)."""
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self.seals = 0  # large segments made so far
         self._newer: dict[Key, Entry] = {}
         self._dropped: set[int] = set()
         self._seal(entries)
@@ -78,6 +79,7 @@ class SearchIndex:
 
     def _seal(self, entries: Iterable[Entry]) -> None:
         """Make one large segment of everything."""
+        self.seals += 1
         self._base = Segment(entries)
         self._ranks = {entry.key: rank for rank, entry in enumerate(self._base.entries)}
         self._snapshot = Snapshot(self._base, self._newer, self._dropped)
