@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 PYTHON_ENV := .venv/bin/python
+# Hashes of every file, and no address of an index: the machine's own configuration says where packages come from.
+LOCK := --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --upgrade
 export STRANGLER_STARTED_AT := $(shell date +%s)
 
 help: ## Show the targets.
@@ -35,6 +37,10 @@ fmt: ready ## Format the code and repair what can be repaired.
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .
 
+lock: ready ## Resolve pyproject.toml anew into both lock files.
+	@.venv/bin/uv pip compile -q $(LOCK) pyproject.toml -o requirements.lock
+	@.venv/bin/uv pip compile -q $(LOCK) pyproject.toml --extra dev -c requirements.lock -o tests/requirements.lock
+
 BENCHMARKS := $(subst _,-,$(patsubst tests/benchmarks/bench_%.py,bench-%,$(wildcard tests/benchmarks/bench_*.py)))
 
 bench: $(BENCHMARKS) ## Run every benchmark; figures go to .bench/<name>.json.
@@ -46,4 +52,4 @@ clean: ready ## Stop everything and delete .stack, .bench and caches.
 	@$(PYTHON_ENV) -m migrate.cli down --wipe
 	@rm -rf .stack .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help ready demo up down test lint fmt bench clean
+.PHONY: help ready demo up down test lint fmt lock bench clean

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Makes .venv complete: finds or installs Python 3.11 with venv, installs the locked packages by hash and this
-# project beside them. Does its work once; it is done again when pyproject.toml or requirements.lock change.
+# project beside them. Does its work once; it is done again when pyproject.toml or tests/requirements.lock change.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 started=$SECONDS
-wanted=$({ cat pyproject.toml requirements.lock 2>/dev/null || true; } | sha256sum | cut -d" " -f1)
+wanted=$({ cat pyproject.toml tests/requirements.lock 2>/dev/null || true; } | sha256sum | cut -d" " -f1)
 mark=.venv/.complete
 is_complete() { [ -x .venv/bin/python ] && [ "$(cat "$mark" 2>/dev/null)" = "$wanted" ]; }
 is_complete && exit 0
@@ -53,9 +53,9 @@ fi
 .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip >/dev/null
 
 install() { .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input "$@"; }
-if [ -f requirements.lock ]; then
-  say "installing the packages of requirements.lock"
-  install --require-hashes -r requirements.lock
+if [ -f tests/requirements.lock ]; then
+  say "installing the packages of tests/requirements.lock"
+  install --require-hashes -r tests/requirements.lock
   install --no-deps -e .
 else
   say "installing the packages of pyproject.toml"
