@@ -25,7 +25,7 @@ class RowFilterError(SplitError):
 def qualify(condition: str, row: str) -> str:
     """The condition with every column looked up in `row` (`new` or `old`), for a trigger's WHEN."""
     try:
-        statements = pglast.parse_sql(f"SELECT 1 WHERE ({condition})")
+        statements = pglast.parse_sql(f"SELECT 1 WHERE {condition}")
     except pglast.parser.ParseError as error:
         raise RowFilterError(condition, f"is not SQL ({error.args[0]})") from error
     select = statements[0].stmt if len(statements) == 1 else None
