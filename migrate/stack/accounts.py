@@ -18,6 +18,8 @@ PACKAGE_ACCOUNTS: dict[ServerKind, str] = {
     "redis": "redis",
     "rabbitmq": "rabbitmq",
 }
+# Names, in a home that is not beside its stack, the directory of the stack.
+ORIGIN = "stack-directory"
 FALLBACK_ACCOUNT = "nobody"
 SHARED_HOME = Path("/var/tmp")  # noqa: S108  survives a restart of the machine; entries are made safely below
 
@@ -62,6 +64,8 @@ def server_home(directory: Path, kind: ServerKind, account: str | None) -> Path:
     owner = pwd.getpwnam(account).pw_uid if account else os.geteuid()
     if home.is_symlink() or home.stat().st_uid not in (owner, os.geteuid()):
         raise StackError(f"{home} belongs to somebody else", hint=f"remove it: rm -r {home}")
+    if home != link:
+        (home / ORIGIN).write_text(str(directory.resolve()))
     give_to(home, account)
     return home
 
@@ -71,6 +75,15 @@ def give_to(path: Path, account: str | None) -> None:
     if account is not None:
         entry = pwd.getpwnam(account)
         os.chown(path, entry.pw_uid, entry.pw_gid)
+
+
+def remove_stale_homes() -> None:
+    """Delete homes in /var/tmp whose stack is gone: a killed test run cannot remove its own."""
+    for origin in SHARED_HOME.glob(f"strangler-*/{ORIGIN}"):
+        home = origin.parent
+        is_ours = home.stat().st_mode & stat.S_IRWXO == 0 and not home.is_symlink()
+        if is_ours and not Path(origin.read_text()).exists():
+            shutil.rmtree(home, ignore_errors=True)
 
 
 def remove_home(directory: Path, kind: ServerKind) -> None:

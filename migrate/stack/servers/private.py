@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from migrate.stack.accounts import remove_home, server_account, server_home
+from migrate.stack.accounts import remove_home, remove_stale_homes, server_account, server_home
 from migrate.stack.env_file import write_private
 from migrate.stack.errors import ProcessFailedError, ProgramMissingError, StackError
 from migrate.stack.logs import tail
@@ -123,6 +123,7 @@ class PrivateServers:
         remove_containers(self._compose_file, volumes=True)
         for kind in SERVER_KINDS:
             remove_home(self.directory, kind)
+        remove_stale_homes()
         self._sites_file.unlink(missing_ok=True)
 
     def rabbitmq_environment(self) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 import stat
 import subprocess
@@ -151,3 +152,14 @@ def test_a_private_checkout_gets_a_reachable_server_home_and_loses_it_again(tmp_
         accounts.remove_home(tmp_path, "postgres")
     assert not home.exists()
     assert not (tmp_path / "postgres").is_symlink()
+
+
+def test_a_home_whose_stack_is_gone_is_removed_and_no_other(tmp_path: Path) -> None:
+    account = accounts.server_account("redis")
+    tmp_path.chmod(0o700)
+    gone, kept = tmp_path / "gone", tmp_path / "kept"
+    homes = [accounts.server_home(folder, "redis", account) for folder in (gone, kept)]
+    shutil.rmtree(gone)
+    accounts.remove_stale_homes()
+    assert [home.exists() for home in homes] == [False, True]
+    accounts.remove_home(kept, "redis")
