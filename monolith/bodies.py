@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
+from starlette.requests import ClientDisconnect
 
 from monolith.errors import invalid_field, malformed, too_large, unsupported_type
 
@@ -60,10 +61,13 @@ async def read_bytes(request: Request, limit_bytes: int, extra_bytes: int = 0) -
     if declared.isdecimal() and int(declared) > bound:
         raise too_large(limit_bytes)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > bound:
-            raise too_large(limit_bytes)
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > bound:
+                raise too_large(limit_bytes)
+    except ClientDisconnect as error:
+        raise malformed("The body ends too early") from error
     return bytes(body)
 
 

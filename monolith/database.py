@@ -23,11 +23,28 @@ FENCED = "SP001"  # raised by the trigger on tables that have moved to another d
 WAIT_STATES = {"57P01", "57P02", "57P03", "53300", "25006", "42P01", "3D000", "55P03"}
 
 
+# What a call raises while the database is away, beside UNAVAILABLE itself.
+FAILURES = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    ApiError,
+)
+
+
 async def _prepare(connection: asyncpg.Connection) -> None:
     for kind in ("json", "jsonb"):
         await connection.set_type_codec(
             kind, encoder=json.dumps, decoder=json.loads, schema="pg_catalog"
         )
+
+
+async def _keep_as_is(_connection: object) -> None:
+    """Instead of asyncpg's reset, a round trip per use: nothing here leaves session state behind.
+
+    Transactions end with their block, and every advisory lock is one of a transaction.
+    """
 
 
 class Database:
@@ -48,6 +65,7 @@ class Database:
             timeout=CONNECT_SECONDS,
             command_timeout=COMMAND_SECONDS,
             init=_prepare,
+            reset=_keep_as_is,
             server_settings={"application_name": self._application_name},
         )
 
@@ -60,8 +78,18 @@ class Database:
     async def connection(self) -> AsyncIterator[Connection]:
         if self._pool is None:
             raise unavailable("The database is not open")
-        async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+        pool = self._pool
+        try:
+            connection = await pool.acquire(timeout=ACQUIRE_SECONDS)
+        except TimeoutError as error:
+            raise unavailable("The database does not answer") from error
+        try:
             yield connection
+        except asyncpg.InternalClientError:
+            connection.terminate()  # cut off by the server; nobody may get it again
+            raise
+        finally:
+            await pool.release(connection, timeout=ACQUIRE_SECONDS)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -108,12 +136,14 @@ def is_absent(error: BaseException) -> bool:
 
 def database_error(error: BaseException) -> ApiError | None:
     """The answer for a database that is away or a table that has moved; None for anything else."""
+    if isinstance(error, TimeoutError):  # an OSError too, but about time, not about the database
+        return None
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         if state == FENCED or state in WAIT_STATES or state.startswith("08"):
             return unavailable()
         return None
-    if isinstance(error, asyncpg.InterfaceError | OSError):
+    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError):
         return unavailable()
     return None
 

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import asyncpg
-
-from monolith.database import Database
+from monolith.database import FAILURES, Database
 from monolith.errors import ApiError
 from monolith.values import format_timestamp
 
@@ -69,7 +67,7 @@ class Maintenance:
             rows = await self._database.fetch(
                 "SELECT scope, mode, message, until FROM maintenance_modes WHERE mode <> 'off'"
             )
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ApiError):
+        except FAILURES:
             return self._modes
         self._modes = {row["scope"]: Mode(*row) for row in rows}
         return self._modes

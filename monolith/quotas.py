@@ -9,11 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
-import asyncpg
-
 from monolith.calls import Call
 from monolith.context import Context
-from monolith.database import Connection, Database
+from monolith.database import FAILURES, Connection, Database
 from monolith.errors import ApiError
 from monolith.values import format_timestamp
 
@@ -88,7 +86,7 @@ async def refund(database: Database, reservation_id: UUID) -> None:
     """Give the charge back after nothing was delivered; what fails here the sweep repairs."""
     try:
         await database.execute("SELECT quota_refund($1)", reservation_id)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ApiError) as error:
+    except FAILURES as error:
         log.warning("refund left to the sweep: %s", type(error).__name__)
 
 

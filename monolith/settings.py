@@ -83,7 +83,7 @@ def settings_from_environment(environ: Mapping[str, str] | None = None) -> Setti
         database_pool_size=_integer(env, "DATABASE_POOL_SIZE", 10),
         livemode=(env.get("PAYMENTS_LIVEMODE") or "").lower() in {"1", "true", "yes"},
         provider_keys={k: v for k, v in env.items() if _is_provider_key(k) and v},
-        version=env.get("GIT_REV") or "1.0.0",
+        version=env.get("VERSION") or env.get("GIT_REV") or "1.0.0",
     )
 
 

@@ -13,11 +13,11 @@ from fastapi import WebSocket
 from pydantic import Field, ValidationError
 
 from monolith.calls import Contract
-from monolith.community.hub import REMOVED, TRY_LATER, RoomHub, Seat
+from monolith.community.hub import REMOVED, RESTART, TRY_LATER, RoomHub, Seat
 from monolith.community.room_rows import MESSAGE, find_room, room_message_of, room_of
 from monolith.community.router import router
 from monolith.context import Context
-from monolith.database import Row, database_error, one
+from monolith.database import Row, database_error, is_fenced, one
 from monolith.errors import ApiError
 from monolith.gates import CONTRACT, bearer, check_account
 from monolith.ratelimit import RateLimiter
@@ -129,7 +129,8 @@ async def _serve(context: Context, seat: Seat, online: list[str]) -> None:
     except Exception as error:
         if database_error(error) is None and not isinstance(error, RuntimeError):
             log.exception("socket failed")
-        seat.send_away(TRY_LATER)
+        # A fenced table means that the room is served elsewhere now: reconnecting finds it.
+        seat.send_away(RESTART if is_fenced(error) else TRY_LATER)
         if writer is not None:
             await asyncio.wait({writer}, timeout=1.0)
     finally:

@@ -6,10 +6,8 @@ import asyncio
 import json
 import logging
 
-import asyncpg
-
 from monolith.context import Context
-from monolith.errors import ApiError
+from monolith.database import FAILURES
 from monolith.events import outbox
 from monolith.events.dispatch import Dispatcher
 from monolith.events.envelope import UnreadableError, read_envelope
@@ -19,7 +17,6 @@ from monolith.events.publisher import Outgoing, Publisher
 log = logging.getLogger("monolith.relay")
 POLL_SECONDS = 0.1
 PAUSE_SECONDS = 1.0
-AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ApiError)
 
 
 async def run_relay(context: Context, url: str, exchange: str, declared: asyncio.Event) -> None:
@@ -38,7 +35,7 @@ async def run_relay(context: Context, url: str, exchange: str, declared: asyncio
                 await link.close()
         except LinkLostError as error:
             log.warning("relay waits for the broker: %s", error)
-        except AWAY as error:
+        except FAILURES as error:
             log.warning("relay waits for the database: %s", type(error).__name__)
         await asyncio.sleep(PAUSE_SECONDS)
 
@@ -76,7 +73,7 @@ async def run_direct(context: Context, dispatcher: Dispatcher) -> None:
     while True:
         try:
             handled = await direct_batch(context, dispatcher)
-        except AWAY as error:
+        except FAILURES as error:
             log.warning("events wait for the database: %s", type(error).__name__)
             handled = 0
             await asyncio.sleep(PAUSE_SECONDS)

@@ -8,14 +8,19 @@ from monolith.domain import Event
 from monolith.storage import Storage
 
 
-async def adopt_chat_image(_context: Context, connection: Connection, event: Event) -> None:
+async def adopt_chat_image(context: Context, connection: Connection, event: Event) -> None:
     """chat.image_received: the row of bytes that chat has put into storage."""
     data = event.data
+    alive = await connection.fetchval(
+        "SELECT deleted_at IS NULL FROM users WHERE id = $1", event.user_id
+    )
+    if not alive:
+        await context.part(Storage).delete(data["storage_key"])
+        return
     await connection.execute(
         "INSERT INTO media_metadata (id, user_id, kind, purpose, content_type, bytes, width,"
         " height, sha256, storage_key)"
-        " SELECT $1::uuid, u.id, 'chat', 'chat', $3, $4, $5, $6, $7, $8 FROM users u"
-        " WHERE u.id = $2 AND u.deleted_at IS NULL ON CONFLICT DO NOTHING",
+        " VALUES ($1::uuid, $2, 'chat', 'chat', $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
         data["media_id"],
         event.user_id,
         data["content_type"],

@@ -7,11 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-import asyncpg
-
 from monolith.context import Context
-from monolith.database import Connection
-from monolith.errors import ApiError
+from monolith.database import FAILURES, Connection
 from monolith.webhooks import inbox
 from monolith.webhooks.inbox import DeferredError, Delivery, Outcome
 
@@ -56,7 +53,7 @@ class WebhookDesk:
     async def _apply_logged(self, context: Context, provider: str, event_id: str) -> None:
         try:
             await self.apply(context, provider, event_id)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ApiError) as error:
+        except FAILURES as error:
             log.warning("effect left to the worker: %s", type(error).__name__)
 
     async def apply_due(self, context: Context) -> None:

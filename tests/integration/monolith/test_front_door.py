@@ -183,3 +183,16 @@ async def test_a_table_that_has_moved_away_is_unavailable_not_an_error(
     answer = await client.get(path)
     await database.execute(f"ALTER TABLE {table}_moved RENAME TO {table}")
     assert (answer.status_code, error_code(answer)) == (503, "UNAVAILABLE")
+
+
+async def test_the_app_recovers_from_a_database_that_cut_its_connections(
+    client: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    assert (await client.get("/api/resources/movies")).status_code == 200
+    await database.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ="
+        " 'monolith/web' AND datname = current_database()"
+    )
+    statuses = [(await client.get("/api/resources/movies")).status_code for _ in range(10)]
+    assert set(statuses) <= {200, 503}
+    assert statuses[-1] == 200

@@ -241,3 +241,22 @@ async def test_without_redis_a_room_works_within_one_app(
             assert (await frame(second, "ready"))["online"] == sorted([ana.id, ben.id])
             await say(second, type="message", content="hello")
             assert (await frame(first, "message"))["message"]["content"] == "hello"
+
+
+async def test_a_room_that_has_moved_away_asks_its_sockets_to_reconnect(
+    room: Room, database: asyncpg.Connection
+) -> None:
+    ana = await room.people.new()
+    await room.create(ana)
+    async with await room.socket(ana) as socket:
+        await frame(socket, "ready")
+        await database.execute(
+            "CREATE FUNCTION fence() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'moved' USING ERRCODE = 'SP001'; END $$;"
+            "CREATE TRIGGER fence BEFORE INSERT OR UPDATE ON room_messages"
+            " FOR EACH STATEMENT EXECUTE FUNCTION fence();"
+        )
+        await say(socket, type="message", content="x")
+        code = await close_code(socket)
+    await database.execute("DROP FUNCTION fence() CASCADE")
+    assert code == 1012
