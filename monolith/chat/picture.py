@@ -16,16 +16,15 @@ from monolith.bodies import IMAGE_BYTES_MAX
 from monolith.calls import Call, CurrentCall, reply
 from monolith.chat.exchange import (
     Exchange,
-    answer,
     build_prompt,
     known_place,
     new_exchange,
     new_place,
-    store,
     tier_for,
 )
 from monolith.chat.models import CharacterName, ImageReply, Series
 from monolith.chat.router import router
+from monolith.chat.storing import answer, store
 from monolith.chat.talk import PROVIDER_SECONDS, collect
 from monolith.database import emit
 from monolith.errors import provider_timed_out, too_large, unsupported_type

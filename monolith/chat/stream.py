@@ -14,18 +14,17 @@ from monolith.chat.events import HEADERS, EventStream, format_event
 from monolith.chat.exchange import (
     Exchange,
     Replies,
-    answer,
     build_prompt,
     known_place,
     new_exchange,
     new_place,
     reserve,
-    store_now,
     tier_for,
 )
 from monolith.chat.models import ChatReply, GroupReply, TalkIn
 from monolith.chat.router import router
 from monolith.chat.running import RunningReplies
+from monolith.chat.storing import answer, store_now
 from monolith.context import Context
 from monolith.database import database_error
 from monolith.errors import ApiError, provider_failed, provider_timed_out, unavailable

@@ -12,17 +12,16 @@ from monolith.chat.exchange import (
     Exchange,
     Place,
     Replies,
-    answer,
     build_prompt,
     known_place,
     new_exchange,
     new_place,
     reserve,
-    store_now,
     tier_for,
 )
 from monolith.chat.models import ChatReply, GroupReply, GroupTalkIn, TalkIn
 from monolith.chat.router import router
+from monolith.chat.storing import answer, store_now
 from monolith.errors import provider_failed, provider_timed_out
 from monolith.providers.desk import Providers
 from monolith.providers.interfaces import DEFAULT_MODEL, Prompt
