@@ -21,6 +21,7 @@ from migrate.commands import (
     explain,
     flag,
     history,
+    init,
     instances,
     logs,
     phase,
@@ -58,6 +59,7 @@ app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(dokku.app, name="dokku")
 app.command("deploy")(deploy.deploy)
 app.add_typer(phase.app, name="phase")
+app.command("init")(init.init)
 app.command("up")(up.up)
 app.command("down")(down.down)
 app.command("logs")(logs.logs)
