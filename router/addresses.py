@@ -47,10 +47,11 @@ class Address:
 class AddressList:
     """All addresses of one app."""
 
-    __slots__ = ("_turn", "entries")
+    __slots__ = ("_turn", "entries", "is_down")
 
     def __init__(self) -> None:
         self.entries: list[Address] = []
+        self.is_down = False
         self._turn = 0
 
     def replace(self, keys: list[tuple[str, int]], now: float) -> list[Address]:
@@ -61,6 +62,7 @@ class AddressList:
         known = {address.key: address for address in self.entries}
         added_at = now if known else now - SLOW_START_SECONDS
         self.entries = [known.get(key) or Address(*key, added_at) for key in keys]
+        self.judge()
         return [address for key, address in known.items() if key not in keys]
 
     def in_order(self, now: float) -> list[Address]:
@@ -81,10 +83,9 @@ class AddressList:
         starts_slowly = age < SLOW_START_SECONDS and random.random() > age / SLOW_START_SECONDS  # noqa: S311
         return 1 if starts_slowly else 0
 
-    @property
-    def is_down(self) -> bool:
-        """Whether every address failed its health checks."""
-        return bool(self.entries) and not any(address.is_healthy for address in self.entries)
+    def judge(self) -> None:
+        """Take the newest verdicts of the health checks: down means that every address failed."""
+        self.is_down = bool(self.entries) and not any(a.is_healthy for a in self.entries)
 
     @property
     def open(self) -> int:

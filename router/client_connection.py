@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from router.chunked import ChunkDecoder, ChunkError
 from router.exchange import Exchange
 from router.failure import Cause, Refusal, malformed
+from router.header_block import HeaderBlocks
 from router.request_head import RequestHead, read_request_head
 from router.sweeper import NEVER, Sweeper
 from shared.errors import Code
@@ -28,6 +29,9 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 #: to a reset (RFC 9112 section 9.6), in seconds.
 LINGER_SECONDS = 2.0
 MAX_LINGER_BYTES = 16 * 1024 * 1024
+
+#: A head up to this size is within every limit that can be configured (four bytes are the least line).
+SMALL_HEAD = 800
 
 _IDLE, _HEAD, _BODY, _WAIT, _TUNNEL, _LINGER, _CLOSED = range(7)
 
@@ -51,7 +55,8 @@ class RequestHandler(Protocol):
     limits: ClientLimits
     is_draining: bool
 
-    def trusts(self, address: str) -> bool: ...
+    def blocks_for(self, address: str) -> HeaderBlocks:
+        """The reader of field lines for clients at this address."""
 
     def begin(self, client: ClientConnection, head: RequestHead) -> Exchange:
         """A new request; the exchange may already be finished when this returns."""
@@ -70,9 +75,10 @@ class ClientConnection(asyncio.Protocol):
     """Serves one request after the other; bytes of the next ones wait in a bounded buffer."""
 
     __slots__ = (
-        "_awaits_continue", "_body_left", "_body_received", "_body_started", "_buffer", "_decoder", "_handler",
+        "_awaits_continue", "_blocks", "_body_left", "_body_received", "_body_started", "_buffer",
+        "_decoder", "_handler",
         "_is_paused", "_is_serving", "_loop", "_max_body", "_phase", "_saw_eof", "_sweeper",
-        "_transport", "address", "deadline", "exchange", "is_trusted", "served",
+        "_transport", "address", "deadline", "exchange", "served",
     )  # fmt: skip
 
     def __init__(
@@ -94,7 +100,7 @@ class ClientConnection(asyncio.Protocol):
         self._is_serving = False
         self._saw_eof = False
         self.address = ""
-        self.is_trusted = False
+        self._blocks = handler.blocks_for("")
         self.deadline = NEVER
         self.exchange: Exchange | None = None
         self.served = 0
@@ -105,7 +111,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport = transport
         peer = transport.get_extra_info("peername")
         self.address = peer[0] if isinstance(peer, tuple) and peer else "127.0.0.1"
-        self.is_trusted = self._handler.trusts(self.address)
+        self._blocks = self._handler.blocks_for(self.address)
         self.deadline = self._loop.time() + self._handler.limits.header_seconds
         self._sweeper.add(self)
         self._handler.client_opened(self)
@@ -222,16 +228,16 @@ class ClientConnection(asyncio.Protocol):
             self.deadline = self._loop.time() + limits.header_seconds
 
     def _begin(self, raw: bytes) -> bool:
-        refusal = _too_large(raw, raw.find(b"\r\n"), self._handler.limits)
+        line_end = raw.find(b"\r\n")
+        refusal = _too_large(raw, line_end, self._handler.limits) if len(raw) > SMALL_HEAD else None
         if refusal is None:
             try:
-                head = read_request_head(raw, is_trusted=self.is_trusted)
+                head = read_request_head(raw, line_end, self._blocks, self.address)
             except Refusal as error:
                 refusal = error
         if refusal is not None:
             self._refuse_head(refusal, raw[:5] == b"HEAD ")
             return False
-        head.address = self.address
         self.served += 1
         self._body_left = -1 if head.is_chunked else max(head.content_length, 0)
         if self._body_left:

@@ -18,6 +18,7 @@ from router.edge.gate import EdgeGate
 from router.exchange import Exchange
 from router.failure import Cause, Refusal, unavailable
 from router.forwarding import forwarded_head
+from router.header_block import HeaderBlocks
 from router.held_stream import HeldStream
 from router.hold import HoldRoom
 from router.metrics import Metrics
@@ -25,18 +26,16 @@ from router.modes import check_mode
 from router.own_answers import own_answer
 from router.replies import Replies, error_body
 from router.request_head import RequestHead
-from router.request_ids import RequestIds, is_request_id
+from router.request_ids import RequestIds
 from router.response_head import ResponseHead
 from router.routing import RouteRuntime, Routing
 from router.seams import Tap
 from router.trust import TrustedProxies
 from shared.control.model import ControlState
 from shared.routing.decision import Decision, decide
-from shared.routing.override import COOKIE, OverrideError, override_side, read_override
-from shared.routing.sticky import cookie_value, sticky_key
+from shared.routing.override import OverrideError, override_side, read_override
+from shared.routing.sticky import sticky_key
 
-_OVERRIDE_HEADER = b"x-strangler-override"
-_OVERRIDE_COOKIE = COOKIE.encode()
 #: Open sockets of a route that moves are asked to come again, spread over this time in seconds.
 RECONNECT_SPREAD_SECONDS = 5.0
 
@@ -75,13 +74,16 @@ class Dispatcher:
         self._attempts = parts.attempts
         self._metrics = parts.metrics
         self._ids = RequestIds()
+        self._blocks = HeaderBlocks(is_trusted=False)
+        self._trusted_blocks = HeaderBlocks(is_trusted=True)
         self._log = parts.access_log
         self._tap_for = parts.tap_for
 
     # ---- connections ------------------------------------------------------------------------------
 
-    def trusts(self, address: str) -> bool:
-        return self._parts.trusted.trusts(address)
+    def blocks_for(self, address: str) -> HeaderBlocks:
+        is_trusted = bool(address) and self._parts.trusted.trusts(address)
+        return self._trusted_blocks if is_trusted else self._blocks
 
     def client_opened(self, client: ClientConnection) -> None:
         self.clients.add(client)
@@ -92,8 +94,7 @@ class Dispatcher:
     # ---- the stations of a request ------------------------------------------------------------------
 
     def begin(self, client: ClientConnection, head: RequestHead) -> Exchange:
-        given = head.fields.get(b"x-request-id")
-        request_id = given if given is not None and is_request_id(given) else self._ids.next()
+        request_id = head.block.request_id or self._ids.next()
         exchange = Exchange(client, self, head, request_id, self._loop.time())
         exchange.forwarded = self._parts.trusted.resolve(
             head.address,
@@ -103,6 +104,9 @@ class Dispatcher:
         head.address = exchange.forwarded.address
         self.active.add(exchange)
         try:
+            if head.refusal is not None:
+                exchange.route = self._routing.unmatched
+                raise head.refusal
             self._route(exchange)
         except Refusal as refusal:
             exchange.refuse(refusal)
@@ -178,36 +182,44 @@ class Dispatcher:
         self._send(exchange, route)
 
     def _send(self, exchange: Exchange, route: RouteRuntime) -> None:
-        decision = route.fixed
-        override = self._override(exchange.head, route)
-        if decision is None or override is not None:
-            decision = self._decide(exchange, route, override)
         if self._tap_for is not None:
             exchange.tap = self._tap_for(exchange)
-        self._attempts.first(exchange, decision)
+        self._attempts.first(exchange, self._decide(exchange, route))
 
-    def _decide(self, exchange: Exchange, route: RouteRuntime, override: str | None) -> Decision:
+    def _decide(self, exchange: Exchange, route: RouteRuntime) -> Decision:
+        block = exchange.head.block
+        if block.override is not None:
+            side = self._override(block.override, route)
+            if side is not None:
+                return self._decide_anew(exchange, route, side)
+        if route.fixed is not None:
+            return route.fixed
+        known = block.decisions.get(route.spec.name)
+        if known is not None and known[0] is route.flag:
+            return known[1]
+        return self._decide_anew(exchange, route, None)
+
+    def _decide_anew(
+        self, exchange: Exchange, route: RouteRuntime, override: str | None
+    ) -> Decision:
+        flag = route.flag
         key = None
         if route.fixed is None:
             body = exchange.collected_body() if route.rule.kind == "body" else None
             key = sticky_key(route.rule, exchange.head, body)
-        return decide(
-            route.flag,
+        decision = decide(
+            flag,
             key,
             override=override,
             is_pinned=route.is_pinned,
             is_configured=route.is_configured,
         )
+        if override is None and flag is not None and key is not None and key.is_in_head:
+            exchange.head.block.decisions[route.spec.name] = (flag, decision)
+        return decision
 
-    def _override(self, head: RequestHead, route: RouteRuntime) -> str | None:
-        token = head.fields.get(_OVERRIDE_HEADER)
-        if token is None:
-            cookie = head.fields.get(b"cookie")
-            if cookie is None or _OVERRIDE_COOKIE not in cookie:
-                return None
-            token = cookie_value(cookie, _OVERRIDE_COOKIE)
-            if token is None:
-                return None
+    def _override(self, token: bytes, route: RouteRuntime) -> str | None:
+        """The side that a signed override names for a route."""
         secrets = self._parts.override_secrets
         try:
             sides = read_override(token.decode("latin-1"), secrets, now=time.time())
@@ -239,7 +251,7 @@ class Dispatcher:
             return False
         if route.hold is not None and route.hold.is_on(now):
             return True
-        decision = self._decide(exchange, route, self._override(exchange.head, route))
+        decision = self._decide(exchange, route)
         side: str = exchange.decision.side
         return decision.side != side
 

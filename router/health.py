@@ -30,6 +30,7 @@ async def keep_checking(name: str, addresses: AddressList, path: str, host: str)
                     address=f"{entry.host}:{entry.port}",
                     healthy=result,
                 )
+        addresses.judge()
 
 
 async def is_healthy(address: Address, path: str, host: str) -> bool:

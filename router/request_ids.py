@@ -32,7 +32,7 @@ def new_traceparent(request_id: bytes) -> bytes:
     trace = request_id.replace(b"-", b"")
     if len(trace) != 32 or trace.translate(None, _HEX) or not trace.strip(b"0"):
         trace = os.urandom(16).hex().encode("ascii")
-    return b"00-%b-%b-01" % (trace, trace[:15] + b"1")
+    return b"00-" + trace + b"-" + trace[:15] + b"1-01"
 
 
 class RequestIds:

@@ -13,7 +13,7 @@ from typing import Any
 
 from router.chunked import ChunkDecoder, ChunkError
 from router.failure import Cause
-from router.response_head import BadResponseError, ResponseHead, read_response_head
+from router.response_head import BadResponseError, ResponseHead
 from router.seams import Answering
 from router.sweeper import NEVER, Sweeper
 
@@ -237,11 +237,11 @@ class UpstreamConnection(asyncio.Protocol):
                 return
             end += 4
             try:
-                head = read_response_head(data if end == len(data) else data[:end], user.method)
+                head = ResponseHead(data if end == len(data) else data[:end], user.method)
             except BadResponseError:
                 self._fail(Cause.UPSTREAM_GARBAGE)
                 return
-            if head.status == 101 or not head.is_informational:
+            if head.status >= 200 or head.status == 101:
                 self._answered(user, head, data, end)
                 return
             # Any number of 1xx, then the final head (RFC 9110 section 15.2).
@@ -252,7 +252,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _answered(self, user: Answering, head: ResponseHead, data: bytes, start: int) -> None:
         self.closes = head.closes
-        self.idle_limit = head.idle_seconds
+        if not head.is_intact:
+            self.idle_limit = head.idle_seconds
         if head.status == 101:
             self.deadline = NEVER
             user.response_head(head, data, start, data[start:], False)

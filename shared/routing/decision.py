@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared.control.model import ControlState, Flag
 from shared.routing.routes import RouteSpec
@@ -17,8 +17,7 @@ MONOLITH = "monolith"
 SERVICE = "service"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The side of one request, the reason from one closed set, and the numbers behind it."""
 
     side: str

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from shared.routing.paths import PathRefusedError, canonical_path
 from shared.routing.policy import RoutePolicy
@@ -49,8 +49,7 @@ class RouteSpec:
     policy: RoutePolicy = field(default_factory=RoutePolicy)
 
 
-@dataclass(frozen=True, slots=True)
-class RouteMatch:
+class RouteMatch(NamedTuple):
     """The route of a request; `allows_method` is False when only the path fits (the app answers 405)."""
 
     route: RouteSpec

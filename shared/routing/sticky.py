@@ -11,7 +11,7 @@ import binascii
 import json
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 StickyKind = Literal["user", "session", "ip", "header", "cookie", "body"]
 
@@ -40,12 +40,16 @@ class StickyRule:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StickyKey:
+class StickyKey(NamedTuple):
     """The key of one request and where it came from."""
 
     value: str
     origin: str
+
+    @property
+    def is_in_head(self) -> bool:
+        """Whether the same header lines always give the same key."""
+        return self.origin != "ip" and not self.origin.startswith("body:")
 
 
 @dataclass(frozen=True, slots=True)

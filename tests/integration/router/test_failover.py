@@ -219,6 +219,7 @@ async def test_health_checks_move_reads_away_from_an_app_that_is_down(rig) -> No
     await unreachable(router, router.content)
     for _ in range(3):
         address.checked(await is_healthy(address, "/healthz", "content"))
+    upstream.addresses.judge()
     assert upstream.addresses.is_down
     assert (await router.ask(GET)).body == b"monolith"
     assert upstream.connects == 0
