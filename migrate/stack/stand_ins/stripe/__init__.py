@@ -1,0 +1,1 @@
+"""Stand-in of Stripe: customers, checkout, billing portal, subscriptions, events and webhooks."""
