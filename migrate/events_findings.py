@@ -29,7 +29,10 @@ async def findings(desk: EventsDesk) -> list[Finding]:
     for name, pool in desk.databases.items():
         try:
             async with begin(pool, "shared", "read_committed") as connection:
-                found.append(_outbox(name, await outbox.lag(connection)))
+                if await outbox.exists(connection):
+                    found.append(_outbox(name, await outbox.lag(connection)))
+                else:
+                    found.append(Finding("ok", f"outbox of {name}", "no table: not deployed yet"))
         except StranglerError as error:
             found.append(Finding("error", f"outbox of {name}", error.message))
     return found

@@ -199,7 +199,8 @@ async def outbox_lags(desk: EventsDesk) -> dict[str, OutboxLag]:
     found: dict[str, OutboxLag] = {}
     for name, pool in desk.databases.items():
         async with begin(pool, "shared", "read_committed") as connection:
-            found[name] = await outbox.lag(connection)
+            if await outbox.exists(connection):
+                found[name] = await outbox.lag(connection)
     return found
 
 

@@ -181,6 +181,11 @@ async def send_again(
     return int(status.rpartition(" ")[2])
 
 
+async def exists(connection: Connection) -> bool:
+    """Whether this database has an outbox yet; one of a service that was never deployed has none."""
+    return bool(await connection.fetchval("SELECT to_regclass('public.outbox') IS NOT NULL"))
+
+
 async def lag(connection: Connection) -> OutboxLag:
     """What waits to be sent."""
     row = await connection.fetchrow(_LAG)
