@@ -35,7 +35,8 @@ class RelaySettings:
 
     batch_rows: int = 500  # more in one transaction was no faster and holds locks longer
     poll_seconds: float = 0.25  # fallback; a kick after the commit is the usual wake-up
-    busy_poll_seconds: float = 0.02  # right after work: writers in other processes cannot kick
+    busy_poll_seconds: float = 0.02  # for a while after work: other processes cannot kick us
+    busy_seconds: float = 2.0
     confirm_seconds: float = 10.0  # a batch that is not confirmed by then is taken again
     first_pause_seconds: float = 1.0  # of a row that the broker returned or refused
     longest_pause_seconds: float = 300.0
@@ -79,7 +80,8 @@ class Relay:
     async def run(self) -> None:
         """Relay until `stop`; survives a lost database and a lost or blocked broker."""
         settings = self._settings
-        pause = settings.poll_seconds
+        clock = asyncio.get_running_loop().time
+        busy_until = 0.0
         janitor = asyncio.create_task(self._clean_up(), name=f"{self._name}-janitor")
         try:
             while not self._stopping:
@@ -87,11 +89,10 @@ class Relay:
                 taken = await self._try_batch()
                 if taken == settings.batch_rows:
                     continue
-                pause = (
-                    settings.busy_poll_seconds
-                    if taken
-                    else min(max(pause, settings.busy_poll_seconds) * 1.5, settings.poll_seconds)
-                )
+                if taken:
+                    busy_until = clock() + settings.busy_seconds
+                is_busy = clock() < busy_until
+                pause = settings.busy_poll_seconds if is_busy else settings.poll_seconds
                 await self._sleep(pause)
         finally:
             janitor.cancel()

@@ -14,8 +14,7 @@ import asyncpg
 from shared.errors import CallerError, Code, insufficient_quota
 from shared.observability.context import current_request_id
 from shared.placement.connection import Connection, Pool
-from shared.placement.pools import Side
-from shared.placement.session import begin
+from shared.placement.session import borrow
 from shared.quota.charges import Charge, closing
 from shared.quota.wire import shown, shown_time
 
@@ -86,14 +85,14 @@ class Quotas:
         attempt_id: UUID | None = None,
         request_id: str | None = None,
     ) -> Reservation:
-        """Hold `amount` units in a short transaction of its own.
+        """Hold `amount` units; one statement, which is a transaction of its own.
 
         `subject` is the conversation for `chat`; `attempt_id` is made here unless the same attempt
         is repeated. Raises CallerError INSUFFICIENT_QUOTA.
         """
         if amount < 1:
             raise ValueError("an amount is at least 1; a negative one would be a gift")
-        async with begin(self._pool, "shared", "read_committed") as connection:
+        async with borrow(self._pool, "shared") as connection:
             row = await connection.fetchrow(
                 "SELECT reservation_id, remaining FROM quota_reserve($1, $2, $3, $4, $5, $6)",
                 user_id,
@@ -146,7 +145,7 @@ class Quotas:
 
     async def sweep(self) -> int:
         """Refund what was held beyond its time; run every minute. Returns how many; 0 is usual."""
-        async with begin(self._pool, "shared", "read_committed") as connection:
+        async with borrow(self._pool, "shared") as connection:
             swept: int = await connection.fetchval("SELECT quota_sweep()")
         return swept
 
@@ -180,8 +179,7 @@ class Quotas:
     async def _call(self, sql: str, *args: object, connection: Connection | None) -> bool:
         if connection is not None:
             return bool(await connection.fetchval(sql, *args))
-        side: Side = "shared"
-        async with begin(self._pool, side, "read_committed") as own:
+        async with borrow(self._pool, "shared") as own:
             return bool(await own.fetchval(sql, *args))
 
     async def _refusal(self, user_id: UUID, quota_type: str) -> CallerError:
