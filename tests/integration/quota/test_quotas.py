@@ -6,6 +6,7 @@ import asyncio
 from uuid import UUID, uuid4
 
 import anyio
+import asyncpg
 import pytest
 
 from shared.errors import CallerError, Code
@@ -123,6 +124,23 @@ async def test_an_amount_below_one_is_refused_before_the_database(
 ) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         await quotas.reserve(uuid4(), "chat", amount)
+
+
+async def test_an_unknown_quota_type_or_user_is_an_error_and_never_free(
+    pool: Pool, quotas: Quotas
+) -> None:
+    someone = await user(pool)
+    with pytest.raises(asyncpg.PostgresError):
+        await quotas.reserve(someone, "premum")  # type: ignore[arg-type]
+    with pytest.raises(asyncpg.PostgresError):
+        await quotas.reserve(uuid4(), "chat")
+
+
+async def test_token_counts_beyond_32_bits_are_kept(pool: Pool, quotas: Quotas) -> None:
+    someone = await user(pool)
+    held = await quotas.reserve(someone, "chat", subject=uuid4())
+    await quotas.settle(held.id, 5_000_000_000)
+    assert (await quotas.status(someone))["chat"].tokens_used == 5_000_000_000
 
 
 async def test_a_bonus_is_granted_once_per_source_and_spent_after_the_allowance(
