@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from migrate.stack.stand_ins.stripe.books import StripeBooks
 from migrate.stack.stand_ins.stripe.calls import answer
-from migrate.stack.stand_ins.stripe.errors import StripeRefusal
+from migrate.stack.stand_ins.stripe.errors import StripeCallError
 
 #: Resources that can be listed and read: last part of the path → kind of object.
 _READABLE = {
@@ -100,7 +100,7 @@ def _add_pages(app: FastAPI, books: StripeBooks) -> None:
     async def page(id_: str) -> Response:
         try:
             session = books.get("checkout.session", id_)
-        except StripeRefusal as refusal:
+        except StripeCallError as refusal:
             return HTMLResponse(_page(str(refusal)), refusal.status)
         return HTMLResponse(_page(f"Checkout {session['status']}", id_))
 
@@ -108,7 +108,7 @@ def _add_pages(app: FastAPI, books: StripeBooks) -> None:
     async def pay(id_: str) -> Response:
         try:
             session = books.pay(id_)
-        except StripeRefusal as refusal:
+        except StripeCallError as refusal:
             return HTMLResponse(_page(str(refusal), id_), refusal.status)
         target = session["success_url"].replace("{CHECKOUT_SESSION_ID}", id_)
         return RedirectResponse(target, 303)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from fastapi import Request, Response
 
 from migrate.stack.stand_ins.stripe.books import StripeBooks
-from migrate.stack.stand_ins.stripe.errors import StripeRefusal
+from migrate.stack.stand_ins.stripe.errors import StripeCallError
 from migrate.stack.stand_ins.stripe.forms import Form, parse_form
 from migrate.stack.stand_ins.stripe.objects import API_VERSION, Json, new_id
 
@@ -33,7 +33,7 @@ async def answer(request: Request, books: StripeBooks, work: Callable[[Form], Js
     try:
         _check_key(request)
         status, content = 200, json.dumps(work(parse_form(text))).encode()
-    except StripeRefusal as refusal:
+    except StripeCallError as refusal:
         status, content = refusal.status, json.dumps({"error": refusal.error}).encode()
     if key and status != 401:
         books.answers[key] = (fingerprint, status, content)
@@ -43,7 +43,7 @@ async def answer(request: Request, books: StripeBooks, work: Callable[[Form], Js
 def _check_key(request: Request) -> None:
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme != "Bearer" or not key.startswith(("sk_", "rk_")):
-        raise StripeRefusal(401, "invalid_request_error", "Invalid API Key provided")
+        raise StripeCallError(401, "invalid_request_error", "Invalid API Key provided")
 
 
 def _other_parameters() -> tuple[int, bytes]:

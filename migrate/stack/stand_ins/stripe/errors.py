@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-class StripeRefusal(Exception):
+class StripeCallError(Exception):
     """Answered as `{"error": {…}}` with `status`."""
 
     def __init__(self, status: int, kind: str, message: str, **more: str) -> None:
@@ -14,18 +14,20 @@ class StripeRefusal(Exception):
         self.error: dict[str, Any] = {"type": kind, "message": message, **more}
 
 
-def invalid(message: str, param: str = "", code: str = "") -> StripeRefusal:
+def invalid(message: str, param: str = "", code: str = "") -> StripeCallError:
     more = {name: value for name, value in (("param", param), ("code", code)) if value}
-    return StripeRefusal(400, "invalid_request_error", message, **more)
+    return StripeCallError(400, "invalid_request_error", message, **more)
 
 
-def missing(kind: str, wanted: str) -> StripeRefusal:
+def missing(kind: str, wanted: str) -> StripeCallError:
     message = f"No such {kind}: '{wanted}'"
-    return StripeRefusal(404, "invalid_request_error", message, code="resource_missing", param="id")
+    return StripeCallError(
+        404, "invalid_request_error", message, code="resource_missing", param="id"
+    )
 
 
-def declined() -> StripeRefusal:
-    return StripeRefusal(
+def declined() -> StripeCallError:
+    return StripeCallError(
         402,
         "card_error",
         "Your card was declined.",
