@@ -156,6 +156,23 @@ async def test_status_and_doctor_see_queues_outboxes_and_what_is_parked(
     assert {row["subject"]: row["level"] for row in found}["outbox of shared"] == "error"
 
 
+async def test_sent_events_can_be_sent_once_more(installation: Installation) -> None:
+    run = installation.run
+    await run(events.app, "topology", "--consumer", "media", "--apply", "--json")
+    for _ in range(2):
+        await run(events.app, "publish", "user.deleted", "--wait", "0", "--json")
+    connection = await asyncpg.connect(installation.dsn)
+    await connection.execute(
+        "UPDATE outbox SET sent_at = now() - interval '1 hour' WHERE id ="
+        " (SELECT min(id) FROM outbox)"
+    )
+    await connection.execute("UPDATE outbox SET sent_at = now() WHERE sent_at IS NULL")
+    again = await run(events.app, "republish", "--since", "15m", "--json")
+    assert again == {"again": {"shared": 1}}
+    assert await connection.fetchval("SELECT count(*) FROM outbox WHERE sent_at IS NULL") == 1
+    await connection.close()
+
+
 async def test_an_event_that_no_consumer_could_read_is_not_published(
     installation: Installation,
 ) -> None:
