@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from monolith.calls import Contract
 from monolith.context import Context
-from monolith.errors import ApiError, not_found
+from monolith.errors import ApiError, malformed, not_found
 from monolith.gates import CONTRACT, error_response
 from monolith.metrics import Metrics
 
@@ -149,6 +149,10 @@ class FrontDoor:
                 f"{method} is not known here",
                 headers={"Allow": known.allow()},
             )
+        if contract is None and "x-forwarded-for" in headers:
+            raise not_found("No such path")  # internal probes are not for the public host
+        if contract is not None and contract.kind == "websocket":
+            raise malformed("This address speaks WebSocket only")
         return None
 
     def _cors(self, headers: Headers) -> dict[str, str]:

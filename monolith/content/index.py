@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Sequence
 from itertools import islice
@@ -91,7 +92,12 @@ def _build(titles: Sequence[Row], characters: Sequence[Row], actors: Sequence[Ro
     entries = [_title(row) for row in titles]
     entries += [_person(row, 1, row["series"] or None, "character") for row in characters]
     entries += [_person(row, 2, None, "actor") for row in actors]
-    return Names(entries)
+    names = Names(entries)
+    if len(entries) > SMALL_ENTRIES:
+        # Hundreds of thousands of objects that live long: the collector need not walk them again.
+        gc.collect()
+        gc.freeze()
+    return names
 
 
 def _title(row: Row) -> Entry:

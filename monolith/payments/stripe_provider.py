@@ -19,7 +19,8 @@ async def _asked(call: Awaitable[T]) -> T:
     try:
         return await call
     except stripe.CardError as error:
-        raise declined(getattr(error, "decline_code", None) or error.code) from error
+        told = error.error.decline_code if error.error is not None else None
+        raise declined(told or error.code) from error
     except stripe.APIConnectionError as error:
         raise provider_timed_out("payment") from error
     except stripe.StripeError as error:
@@ -29,9 +30,13 @@ async def _asked(call: Awaitable[T]) -> T:
 class StripePayments:
     """One client per process."""
 
-    def __init__(self, key: str, default_url: str) -> None:
+    def __init__(self, key: str, default_url: str, base_url: str | None = None) -> None:
+        self._http = stripe.HTTPXClient(timeout=CALL_SECONDS, allow_sync_methods=False)
         self._client = stripe.StripeClient(
-            key, http_client=stripe.HTTPXClient(timeout=CALL_SECONDS), max_network_retries=0
+            key,
+            http_client=self._http,
+            base_addresses={"api": base_url} if base_url else {},
+            max_network_retries=0,
         )
         self._default_url = default_url
 
@@ -138,4 +143,4 @@ class StripePayments:
         await _asked(self._client.v1.customers.update_async(customer_id, {"email": email}))
 
     async def close(self) -> None:
-        """The client keeps no connection that must be closed."""
+        await self._http.close_async()  # type: ignore[no-untyped-call]

@@ -19,7 +19,9 @@ class Till:
         key = settings.provider_keys.get("STRIPE_SECRET_KEY")
         if not key:
             raise SettingsError("STRIPE_SECRET_KEY is not set: give it, or PROVIDERS=reference")
-        self.provider = StripePayments(key, settings.public_base_url)
+        self.provider = StripePayments(
+            key, settings.public_base_url, settings.provider_keys.get("STRIPE_API_BASE")
+        )
 
     async def open(self) -> None:
         """Nothing to open."""

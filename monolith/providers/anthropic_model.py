@@ -18,9 +18,11 @@ CALL_SECONDS = 45.0
 class AnthropicModel:
     """One client per process."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, base_url: str | None = None) -> None:
         # Retries are off: a second paid call needs a decision, and the deadline is ours.
-        self._client = anthropic.AsyncAnthropic(api_key=key, timeout=CALL_SECONDS, max_retries=0)
+        self._client = anthropic.AsyncAnthropic(
+            api_key=key, base_url=base_url, timeout=CALL_SECONDS, max_retries=0
+        )
 
     async def close(self) -> None:
         await self._client.close()

@@ -69,7 +69,7 @@ class Providers:
 
         keys = settings.provider_keys
         if keys.get("ANTHROPIC_API_KEY"):
-            self._claude = AnthropicModel(keys["ANTHROPIC_API_KEY"])
+            self._claude = AnthropicModel(keys["ANTHROPIC_API_KEY"], keys.get("ANTHROPIC_BASE_URL"))
         if keys.get("OPENAI_API_KEY"):
             self._gpt = OpenAiModels(keys["OPENAI_API_KEY"], keys.get("OPENAI_BASE_URL"))
         self.model = VendorModels(keys, self._claude, self._gpt)

@@ -196,3 +196,18 @@ async def test_the_app_recovers_from_a_database_that_cut_its_connections(
     statuses = [(await client.get("/api/resources/movies")).status_code for _ in range(10)]
     assert set(statuses) <= {200, 503}
     assert statuses[-1] == 200
+
+
+async def test_internal_probes_are_not_for_the_public_host(client: httpx.AsyncClient) -> None:
+    for path in ("/healthz", "/readyz", "/metrics", "/openapi.json"):
+        assert (await client.get(path)).status_code == 200
+        outside = await client.get(path, headers={"X-Forwarded-For": "192.0.2.1"})
+        assert (outside.status_code, error_code(outside)) == (404, "NOT_FOUND")
+
+
+async def test_a_socket_address_without_an_upgrade_is_malformed(client: httpx.AsyncClient) -> None:
+    path = f"/api/story/rooms/{uuid.uuid4()}/ws"
+    answer = await client.get(path)
+    assert (answer.status_code, error_code(answer)) == (400, "MALFORMED_REQUEST")
+    assert (await client.options(path)).headers["allow"] == "GET, HEAD, OPTIONS"
+    assert (await client.post(path)).status_code == 405
