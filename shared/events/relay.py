@@ -25,9 +25,6 @@ from shared.placement.pools import CONNECTION_ERRORS
 
 log = structlog.get_logger(__name__)
 
-#: Header with the key that orders events, so that a consumer can choose a lane.
-KEY = "strangler-key"
-
 
 @dataclass(frozen=True, slots=True)
 class RelaySettings:
@@ -182,7 +179,7 @@ def _message(row: outbox.OutboxRow) -> Message:
         row.body,
         str(row.event_id),
         row.type,
-        {**row.headers, KEY: row.partition_key},
+        row.headers,
         row.created_at,
     )
 
