@@ -13,7 +13,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from jose import jwt
+from jose import JWTError, jwt
 
 from migrate.stack.stand_ins.deliveries import WebhookPost
 from shared.webhooks.senders import Outgoing, standard_delivery
@@ -170,7 +170,7 @@ class SupabaseUsers:
                 audience="authenticated",
                 issuer=self.issuer,
             )
-        except jwt.JWTError as error:
+        except JWTError as error:
             raise AuthCallError(403, "bad_jwt", "invalid JWT: unable to parse or verify") from error
         session_id = str(claims["session_id"])
         if self._sessions.get(session_id) != claims["sub"]:
