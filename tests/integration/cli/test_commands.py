@@ -117,7 +117,11 @@ BAD_INPUT: tuple[tuple[tuple[str, ...], int, str], ...] = (
     (("flag", "set", "contnt", "--percent", "5", "--reason", "r"), 7, "did you mean content"),
     (("flag", "set", "content", "--percent", "5"), 7, "--reason"),
     (("flag", "set", "content", "--reason", "r"), 7, "nothing to change"),
-    (("flag", "set", "content", "--percent", "101", "--reason", "r"), 2, "less than or equal to 100"),
+    (
+        ("flag", "set", "content", "--percent", "101", "--reason", "r"),
+        2,
+        "less than or equal to 100",
+    ),
     (("flag", "set", "content", "--percent", "0.001", "--reason", "r"), 7, "finer than 0.01"),
     (("flag", "set", "content", "--mode", "asleep", "--reason", "r"), 7, "normal, read_only"),
     (("flag", "set", "content", "--hold", "--release", "--reason", "r"), 7, "exclude"),
