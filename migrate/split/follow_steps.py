@@ -30,6 +30,7 @@ from migrate.split.publication import (
     find_subscription,
     has_publication,
 )
+from migrate.split.scaffold import has_milestone, reach_milestone
 from migrate.split.slots import find_slot
 from migrate.split.stream import TokenLateError, token_round_trip
 from migrate.steps import Check, Progress, Step, done, needed
@@ -195,8 +196,8 @@ class Indexes(Step[SplitContext]):
     deadline_seconds = 7 * 86_400.0
 
     async def check(self, context: SplitContext) -> Check:
-        placement = await context.control_desk.placement()
-        return done() if placement.state is not DataState.COPYING else needed()
+        own = await context.control(Side.OWN)
+        return done() if await has_milestone(own, context.names, self.name) else needed()
 
     async def apply(self, context: SplitContext) -> Mapping[str, Any]:
         await schema_copy.drop_broken_indexes(context)
@@ -204,6 +205,7 @@ class Indexes(Step[SplitContext]):
         own = await context.control(Side.OWN)
         for table in context.spec.tables:
             await own.execute(f"ANALYZE {table.name.sql}", timeout=3600.0)
+        await reach_milestone(own, context.names, self.name)
         return {"left_out": left_out}
 
 

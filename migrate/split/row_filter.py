@@ -29,10 +29,16 @@ def qualify(condition: str, row: str) -> str:
     except pglast.parser.ParseError as error:
         raise RowFilterError(condition, f"is not SQL ({error.args[0]})") from error
     select = statements[0].stmt if len(statements) == 1 else None
-    if not isinstance(select, ast.SelectStmt) or select.fromClause or select.whereClause is None:
+    if not isinstance(select, ast.SelectStmt) or select.whereClause is None or _has_more(select):
         raise RowFilterError(condition, "is more than one condition")
     _visit(select.whereClause, condition, row)
     return str(RawStream()(select.whereClause))
+
+
+def _has_more(select: ast.SelectStmt) -> bool:
+    clauses = ("fromClause", "groupClause", "havingClause", "sortClause", "limitCount", "limitOffset",
+               "lockingClause", "windowClause", "larg")  # fmt: skip
+    return any(getattr(select, name) is not None for name in clauses)
 
 
 def _visit(node: Any, condition: str, row: str) -> None:

@@ -12,6 +12,8 @@ from migrate.split.names import Names, Side, literal, quote
 
 #: SQLSTATE of the fence; `shared.placement` answers it by running again on the other side.
 TABLES_MOVED = "SP001"
+#: Kind of the records that say that a part is complete.
+MILESTONE = "milestone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +160,22 @@ async def read_switches(connection: Connection, names: Names) -> list[Switch]:
         f" FROM {names.relation('switch')} ORDER BY number"
     )
     return [Switch(row["number"], row["role"], row["direction"], row["open_lsn"]) for row in rows]
+
+
+async def reach_milestone(connection: Connection, names: Names, name: str) -> None:
+    """Remember that a part of the split is complete on this side."""
+    await record_objects(connection, names, [(MILESTONE, name, "")])
+
+
+async def has_milestone(connection: Connection, names: Names, name: str) -> bool:
+    """Whether it was reached; False without a scaffold."""
+    relation = names.relation("object")
+    if not await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", relation):
+        return False
+    return bool(
+        await connection.fetchval(
+            f"SELECT EXISTS (SELECT FROM {relation} WHERE kind = $1 AND identity = $2)",
+            MILESTONE,
+            name,
+        )
+    )

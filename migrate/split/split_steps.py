@@ -26,7 +26,13 @@ from migrate.split.publication import (
     drop_subscription,
     has_publication,
 )
-from migrate.split.scaffold import create_scaffold, drop_scaffold, has_scaffold
+from migrate.split.scaffold import (
+    create_scaffold,
+    drop_scaffold,
+    has_milestone,
+    has_scaffold,
+    reach_milestone,
+)
 from migrate.split.slots import drop_slot, find_slot
 from migrate.split.throttle import Throttle
 from migrate.steps import Check, Step, done, needed
@@ -86,15 +92,16 @@ class Tables(Step[SplitContext]):
     deadline_seconds = 600.0
 
     async def check(self, context: SplitContext) -> Check:
-        names = [table.name for table in context.spec.tables]
-        found = await find_tables(await context.control(Side.OWN), names)
-        if await _is_copied(context) or await _has_pieces(context):
-            return done("copied already")
-        return needed(f"{len(found)} of {len(names)} tables are there")
+        own = await context.control(Side.OWN)
+        if await has_milestone(own, context.names, self.name):
+            return done()
+        found = await find_tables(own, [table.name for table in context.spec.tables])
+        return needed(f"{len(found)} of {len(context.spec.tables)} tables are there")
 
     async def apply(self, context: SplitContext) -> Mapping[str, Any]:
         plan = await schema_copy.plan_schema(context)
         await schema_copy.create_before_copy(context, plan)
+        await reach_milestone(await context.control(Side.OWN), context.names, self.name)
         return {"adopted": plan.adopted, "cut": [reason for _, reason in plan.cut]}
 
 
@@ -199,6 +206,8 @@ class Copy(Step[SplitContext]):
         return done() if await _is_copied(context) else needed()
 
     async def apply(self, context: SplitContext) -> Mapping[str, Any]:
+        if await _is_copied(context):
+            return {}
         kept = await keeper.find_kept_snapshot(context)
         if kept is None:
             raise SplitError("the snapshot of the copy is gone; run the command again")
@@ -269,21 +278,15 @@ async def _refuse_unless_shared_owns(context: SplitContext) -> None:
 
 
 async def _is_copied(context: SplitContext) -> bool:
-    return await _has_record(context, f"relation = '{EVERYTHING}'")
-
-
-async def _has_pieces(context: SplitContext) -> bool:
-    return await _has_record(context, "true")
-
-
-async def _has_record(context: SplitContext, condition: str) -> bool:
+    """Whether every piece was copied behind the slot that exists now."""
     own = await context.control(Side.OWN)
     relation = context.names.relation("copied")
     if not await own.fetchval("SELECT to_regclass($1) IS NOT NULL", relation):
         return False
     return bool(
         await own.fetchval(
-            f"SELECT EXISTS (SELECT FROM {relation} WHERE slot = $1 AND {condition})",
+            f"SELECT EXISTS (SELECT FROM {relation} WHERE slot = $1 AND relation = $2)",
             context.names.slot(Direction.FORWARD),
+            EVERYTHING,
         )
     )

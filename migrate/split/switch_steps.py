@@ -218,8 +218,9 @@ class Fence(UrgentStep):
     name = "fence"
     title = "commit the fence; the same commit tells the other side to open"
 
-    def is_there(self, context: SwitchContext) -> bool:
-        return False
+    async def check(self, context: SwitchContext) -> Check:
+        """Only the server knows: the connection may have broken after the commit."""
+        return done("the switch is committed") if await context.is_fenced() else needed()
 
     async def apply(self, context: SwitchContext) -> Mapping[str, Any]:
         if context.locked is None or context.open_lsn is None or not context.is_applied:
@@ -233,6 +234,7 @@ class Fence(UrgentStep):
             f" UPDATE {names.token.sql} SET n = n + 1, number = {context.number},"
             f" opens = {literal(context.direction.target)} WHERE id = 1; COMMIT"
         )
+        context.locked = None  # the commit has let go of it
         context.mark("fenced")
         return {"open_lsn": context.open_lsn}
 

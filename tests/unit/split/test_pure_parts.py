@@ -65,7 +65,16 @@ def test_a_row_filter_is_looked_up_in_the_row_of_the_trigger() -> None:
 
 
 @pytest.mark.parametrize(
-    "condition", ["a = 1; DROP TABLE x", "a =", "a IN (SELECT 1)", "t.a = 1", "1) OR (1"]
+    "condition",
+    [
+        "a = 1; DROP TABLE x",
+        "a =",
+        "a IN (SELECT 1)",
+        "t.a = 1",
+        "1) OR (1",
+        "a = 1 LIMIT 5",
+        "a = 1 UNION SELECT 2",
+    ],
 )
 def test_a_row_filter_that_is_more_than_a_condition_is_refused(condition: str) -> None:
     with pytest.raises(RowFilterError):
