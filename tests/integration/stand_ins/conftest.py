@@ -36,6 +36,15 @@ class StandIns:
     def get(self, path: str, **query: str) -> Any:
         return httpx.get(f"{self.url}{path}", params=query, timeout=WAIT_SECONDS).json()
 
+    def status(self, path: str, headers: dict[str, str] | None = None) -> int:
+        return httpx.get(f"{self.url}{path}", headers=headers, timeout=WAIT_SECONDS).status_code
+
+    def direct(self, provider: str, url: str, secret: str) -> None:
+        """Send this provider's deliveries to a receiver of the test."""
+        body = {"url": url, "secret": secret}
+        address = f"{self.url}/_webhooks/{provider}"
+        httpx.put(address, json=body, timeout=WAIT_SECONDS).raise_for_status()
+
 
 @dataclass
 class Receiver:

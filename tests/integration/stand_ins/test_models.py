@@ -8,6 +8,7 @@ import anthropic
 import httpx2
 import openai
 import pytest
+from openai.types.chat import ChatCompletionChunk
 
 from tests.integration.stand_ins.conftest import StandIns
 
@@ -43,8 +44,13 @@ async def _heard(
         model=CLAUDE, max_tokens=256, messages=[{"role": "user", "content": text}]
     ) as stream:
         async for piece in stream.text_stream:
-            pieces.append(piece)
+            pieces += [piece]  # kept when the stream breaks
         return await stream.get_final_message()
+
+
+async def _read(stream: openai.AsyncStream[ChatCompletionChunk], said: list[str]) -> None:
+    async for chunk in stream:
+        said += [chunk.choices[0].delta.content or ""]  # kept when the stream breaks
 
 
 async def test_claude_answers_with_its_usage(claude: anthropic.AsyncAnthropic) -> None:
@@ -186,8 +192,7 @@ async def test_a_stream_of_gpt_breaks_after_two_pieces(
     )
     said: list[str] = []
     with pytest.raises(kinds):
-        async for chunk in stream:
-            said.append(chunk.choices[0].delta.content or "")
+        await _read(stream, said)
     assert [piece for piece in said if piece] == ["heard:", " one"]
 
 

@@ -30,7 +30,7 @@ async def client(stand_ins: StandIns) -> AsyncIterator[stripe.StripeClient]:
         base_addresses={"api": f"{stand_ins.url}/stripe"},
         max_network_retries=0,
     )
-    await http.close_async()
+    await http.close_async()  # type: ignore[no-untyped-call]
 
 
 async def _subscribed(client: stripe.StripeClient, email: str = "ann@example.com") -> Any:
@@ -38,6 +38,11 @@ async def _subscribed(client: stripe.StripeClient, email: str = "ann@example.com
     return await client.v1.subscriptions.create_async(
         {"customer": customer.id, "items": [{"price": PRICE}], "metadata": {"user_id": "u1"}}
     )
+
+
+async def _page(method: str, url: str) -> httpx.Response:
+    async with httpx.AsyncClient() as browser:
+        return await browser.request(method, url)
 
 
 async def test_the_same_idempotency_key_gives_the_same_customer(
@@ -67,8 +72,8 @@ async def test_a_paid_checkout_makes_a_subscription_with_its_metadata(
         }
     )
     assert session.url is not None
-    assert "Pay" in httpx.get(session.url).text
-    paid = httpx.post(f"{session.url}/pay")
+    assert "Pay" in (await _page("GET", session.url)).text
+    paid = await _page("POST", f"{session.url}/pay")
     assert paid.headers["location"] == f"https://app.example.com/done?session={session.id}"
     done = await client.v1.checkout.sessions.retrieve_async(session.id)
     assert (done.status, done.payment_status) == ("complete", "paid")
@@ -92,7 +97,7 @@ async def test_a_portal_session_leads_to_a_page(client: stripe.StripeClient) -> 
     portal = await client.v1.billing_portal.sessions.create_async(
         {"customer": customer.id, "return_url": "https://app.example.com/"}
     )
-    assert httpx.get(portal.url).status_code == 200
+    assert (await _page("GET", portal.url)).status_code == 200
 
 
 async def test_a_subscription_changes_pauses_and_ends(client: stripe.StripeClient) -> None:
@@ -140,6 +145,21 @@ async def test_a_declined_card_changes_nothing(client: stripe.StripeClient) -> N
     assert after["items"]["data"][0]["price"]["id"] == PRICE
 
 
+async def test_a_declined_checkout_stays_open(client: stripe.StripeClient) -> None:
+    customer = await client.v1.customers.create_async({"email": "ann+declined@example.com"})
+    session = await client.v1.checkout.sessions.create_async(
+        {
+            "mode": "subscription",
+            "customer": customer.id,
+            "line_items": [{"price": PRICE, "quantity": 1}],
+            "success_url": "https://app.example.com/done",
+        }
+    )
+    assert (await _page("POST", f"{session.url}/pay")).status_code == 402
+    after = await client.v1.checkout.sessions.retrieve_async(session.id)
+    assert (after.status, after.subscription) == ("open", None)
+
+
 async def test_lists_go_on_after_an_id_until_their_end(client: stripe.StripeClient) -> None:
     ids = [(await client.v1.customers.create_async({"email": f"{n}@x.org"})).id for n in range(5)]
     page = await client.v1.customers.list_async({"limit": 2})
@@ -154,18 +174,14 @@ async def test_unknown_ids_and_keys_are_refused(
     with pytest.raises(stripe.InvalidRequestError) as caught:
         await client.v1.subscriptions.retrieve_async("sub_nobody")
     assert caught.value.code == "resource_missing"
-    answer = httpx.get(
-        f"{stand_ins.url}/stripe/v1/customers", headers={"authorization": "Bearer x"}
-    )
-    assert answer.status_code == 401
+    assert stand_ins.status("/stripe/v1/customers", {"authorization": "Bearer x"}) == 401
 
 
 async def test_deliveries_are_signed_anew_and_tried_until_taken(
     client: stripe.StripeClient, stand_ins: StandIns, receiver: Receiver
 ) -> None:
     receiver.statuses = [500, 503]
-    receiving = {"url": receiver.url, "secret": SECRET}
-    httpx.put(f"{stand_ins.url}/_webhooks/stripe", json=receiving).raise_for_status()
+    stand_ins.direct("stripe", receiver.url, SECRET)
     await client.v1.customers.create_async({"email": "ann@example.com"})
     await receiver.until(lambda: len(receiver.came) == 3)
     reader = StripeReader([SECRET], livemode=False)
@@ -173,7 +189,7 @@ async def test_deliveries_are_signed_anew_and_tried_until_taken(
     assert {one.event_type for one in read} == {"customer.created"}
     assert len({one.event_id for one in read}) == 1
     headers, body = receiver.came[-1]
-    event = stripe.Webhook.construct_event(body, headers["stripe-signature"], SECRET)  # type: ignore[no-untyped-call]
+    event = stripe.Webhook.construct_event(body, headers["stripe-signature"], SECRET)
     assert event.data.object["email"] == "ann@example.com"
     assert (await client.v1.events.retrieve_async(event.id)).to_dict() == json.loads(body)
     await receiver.until(lambda: len(stand_ins.get("/_deliveries")) == 3)
@@ -184,8 +200,7 @@ async def test_a_receiver_that_never_takes_is_given_up(
     client: stripe.StripeClient, stand_ins: StandIns, receiver: Receiver
 ) -> None:
     receiver.statuses = [500] * 10
-    receiving = {"url": receiver.url, "secret": SECRET}
-    httpx.put(f"{stand_ins.url}/_webhooks/stripe", json=receiving).raise_for_status()
+    stand_ins.direct("stripe", receiver.url, SECRET)
     await client.v1.customers.create_async({"email": "ann@example.com"})
     await receiver.until(lambda: len(stand_ins.get("/_deliveries")) == 4)
     assert [one["attempt"] for one in stand_ins.get("/_deliveries")] == [1, 2, 3, 4]
