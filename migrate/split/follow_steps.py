@@ -91,8 +91,7 @@ class PrepareFence(Step[SplitContext]):
                 if await fence_state(locker, context.names, [table]) is FenceState.ABSENT
             ]
             create = " ".join(create_trigger_sql(context.names, table) for table in missing)
-            await locker.execute(create + alter_sql(context.names, missing, "DISABLE"))
-            await locker.execute("COMMIT")
+            await locker.execute(f"{create} {alter_sql(context.names, missing, 'DISABLE')}; COMMIT")
         finally:
             await close(locker)
         return {"failed_attempts": locked.failed_attempts}
