@@ -78,7 +78,7 @@ class WebhookPost:
                         endpoint.url, content=outgoing.body, headers=dict(outgoing.headers)
                     )
                     status = answer.status_code
-                except httpx.HTTPError:
+                except (httpx.HTTPError, httpx.InvalidURL):
                     status = 0
                 self.attempts.append(Attempt(provider, event_id, attempt, status))
                 if 200 <= status < 300:

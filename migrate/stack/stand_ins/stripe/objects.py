@@ -8,7 +8,7 @@ from typing import Any
 
 Json = dict[str, Any]
 
-API_VERSION = "2026-10-28.dahlia"
+API_VERSION = "2026-10-28.endive"
 DAY_SECONDS = 86_400
 MONTH_SECONDS = 30 * DAY_SECONDS
 YEAR_SECONDS = 365 * DAY_SECONDS
