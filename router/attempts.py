@@ -44,7 +44,7 @@ class Attempts:
 
     def first(self, exchange: Exchange, decision: Decision) -> None:
         """Begin the first attempt at the decided side, or at the other one while that is ejected."""
-        route: RouteRuntime = exchange.route
+        route = exchange.route
         exchange.may_repeat = _may_repeat(exchange)
         exchange.has_other_side = route.may_leave(decision.side)
         exchange.decision = decision
@@ -63,13 +63,16 @@ class Attempts:
             route.spec.first_byte_seconds or upstream.settings.first_byte_seconds
         )
         route.counts(decision.side).in_flight += 1
-        if exchange.may_repeat and exchange.head.has_body:
-            exchange.keep_for_replay()
+        if exchange.may_repeat and exchange.outgoing is not None:
+            exchange.outgoing.keep_for_replay()
         upstream.acquire(exchange)
 
     def failed(self, exchange: Exchange, cause: Cause) -> None:
         """An attempt ended without a byte of an answer."""
-        upstream: Upstream = exchange.upstream
+        upstream = exchange.upstream
+        if upstream is None:
+            exchange.refuse(_refusal(exchange, cause))
+            return
         was_stale = cause is Cause.UPSTREAM_RESET and exchange.used_kept_connection
         if cause in _APP_FAULTS and not was_stale:
             self._blame(upstream)
@@ -102,9 +105,10 @@ class Attempts:
         """Count the end of an exchange that had an app."""
         if exchange.is_retry:
             self._budget.active -= 1
-        route: RouteRuntime = exchange.route
-        route.counts(exchange.decision.side).in_flight -= 1
-        upstream: Upstream = exchange.upstream
+        upstream, decision = exchange.upstream, exchange.decision
+        if upstream is None or decision is None:
+            return
+        exchange.route.counts(decision.side).in_flight -= 1
         if exchange.cause is Cause.NONE:
             if exchange.status < 500 or exchange.is_deliberate:
                 upstream.outlier.success(now)
@@ -115,12 +119,13 @@ class Attempts:
 
     def _fall_back(self, exchange: Exchange) -> None:
         other = self._other_side(exchange)
-        if other is None:
+        decision = exchange.decision
+        if other is None or decision is None:
             exchange.refuse(_refusal(exchange, Cause.CONNECT_FAILED))
             return
-        route: RouteRuntime = exchange.route
-        route.counts(exchange.decision.side).in_flight -= 1
-        side = SERVICE if exchange.decision.side == MONOLITH else MONOLITH
+        route = exchange.route
+        route.counts(decision.side).in_flight -= 1
+        side = SERVICE if decision.side == MONOLITH else MONOLITH
         self._metrics.add("router_fallbacks_total", f'to="{side}"')
         route.counts(side).in_flight += 1
         exchange.decision = Decision(side, "fallback")
@@ -130,7 +135,7 @@ class Attempts:
 
     def _other_side(self, exchange: Exchange) -> Upstream | None:
         """Where the request may go instead: only a side that is well."""
-        route: RouteRuntime = exchange.route
+        route = exchange.route
         if not exchange.has_other_side or exchange.decision is None:
             return None
         side = SERVICE if exchange.decision.side == MONOLITH else MONOLITH

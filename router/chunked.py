@@ -6,6 +6,8 @@ so no reader behind the router can see a boundary where the router saw none.
 
 from __future__ import annotations
 
+from typing import Final
+
 _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 #: Control characters, which stand in no field value and no extension; the tab is allowed.
 _CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code != 0x09)
@@ -19,7 +21,11 @@ _MAX_SIZE_DIGITS = 13
 
 LAST_CHUNK = b"0\r\n\r\n"
 
-_SIZE, _DATA, _DATA_END, _TRAILER, _DONE = range(5)
+_SIZE: Final = 0
+_DATA: Final = 1
+_DATA_END: Final = 2
+_TRAILER: Final = 3
+_DONE: Final = 4
 
 
 class ChunkError(ValueError):

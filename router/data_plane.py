@@ -6,11 +6,12 @@ import asyncio
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import TextIO, cast
 
 from router.access_log import AccessLog
 from router.attempts import Attempts
-from router.client_connection import ClientConnection, ClientLimits
+from router.client_connection import ClientConnection
+from router.client_limits import ClientLimits
 from router.dispatch import Dispatcher, DispatchParts
 from router.edge.gate import EdgeGate
 from router.exchange import Exchange
@@ -124,10 +125,13 @@ class DataPlane:
     async def listen(self, listener: socket.socket) -> None:
         """Serve clients on a bound socket."""
         self._server = await self._loop.create_server(
-            lambda: ClientConnection(self._loop, self.sweeper, self.dispatcher),
+            self._accept,
             sock=listener,
             backlog=BACKLOG,
         )
+
+    def _accept(self) -> asyncio.Protocol:
+        return cast(asyncio.Protocol, ClientConnection(self._loop, self.sweeper, self.dispatcher))
 
     async def drain(self, seconds: float) -> int:
         """No new connections; what is under way finishes. How many clients had to be cut."""

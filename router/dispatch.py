@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from router.access_log import AccessLog
 from router.attempts import Attempts
-from router.client_connection import ClientConnection, ClientLimits, too_large_body
+from router.client_connection import ClientConnection
+from router.client_limits import ClientLimits, too_large_body
 from router.edge.gate import EdgeGate
 from router.exchange import Exchange
 from router.failure import Cause, Refusal, unavailable
@@ -94,35 +95,35 @@ class Dispatcher:
     # ---- the stations of a request ------------------------------------------------------------------
 
     def begin(self, client: ClientConnection, head: RequestHead) -> Exchange:
-        request_id = head.block.request_id or self._ids.next()
-        exchange = Exchange(client, self, head, request_id, self._loop.time())
-        exchange.forwarded = self._parts.trusted.resolve(
+        forwarded = self._parts.trusted.resolve(
             head.address,
             head.fields.get(b"x-forwarded-for"),
             head.fields.get(b"x-forwarded-proto"),
         )
-        head.address = exchange.forwarded.address
+        head.address = forwarded.address
+        match = self._routing.table.match(head.method, head.path, head.host_name)
+        exchange = Exchange(
+            client,
+            self,
+            head,
+            head.block.request_id or self._ids.next(),
+            self._loop.time(),
+            self._routing.of(match.route) if match is not None else self._routing.unmatched,
+            match,
+            forwarded,
+        )
         self.active.add(exchange)
         try:
-            if head.refusal is not None:
-                exchange.route = self._routing.unmatched
-                raise head.refusal
-            self._route(exchange)
+            self._admit(exchange, exchange.route)
         except Refusal as refusal:
             exchange.refuse(refusal)
         return exchange
 
-    def max_body_bytes(self, exchange: Exchange) -> int:
-        route: RouteRuntime = exchange.route
-        return route.max_body_bytes
-
-    def _route(self, exchange: Exchange) -> None:
+    def _admit(self, exchange: Exchange, route: RouteRuntime) -> None:
         head = exchange.head
-        match = self._routing.table.match(head.method, head.path, head.host_name)
-        exchange.match = match
-        route = self._routing.of(match.route) if match is not None else self._routing.unmatched
-        exchange.route = route
-        if match is None and self._answers_itself(exchange):
+        if head.refusal is not None:
+            raise head.refusal
+        if exchange.match is None and self._answers_itself(exchange):
             return
         if self._routing.state is None:
             raise unavailable(
@@ -246,14 +247,13 @@ class Dispatcher:
 
     def _must_move(self, exchange: Exchange, now: float) -> bool:
         """Whether an open socket is on the wrong side, or its route is to fall silent."""
-        route: RouteRuntime = exchange.route
+        route = exchange.route
         if route is self._routing.unmatched:
             return False
         if route.hold is not None and route.hold.is_on(now):
             return True
-        decision = self._decide(exchange, route)
-        side: str = exchange.decision.side
-        return decision.side != side
+        current = exchange.decision
+        return current is not None and self._decide(exchange, route).side != current.side
 
     def _reconnect_later(self, exchange: Exchange, route: RouteRuntime) -> None:
         spread = RECONNECT_SPREAD_SECONDS
@@ -275,19 +275,20 @@ class Dispatcher:
     def request_head_bytes(self, exchange: Exchange) -> bytes:
         head = exchange.head
         path = head.path
-        if exchange.match is not None:
-            path = exchange.match.path_at(exchange.decision.side, path)
+        match, decision, upstream = exchange.match, exchange.decision, exchange.upstream
+        if match is not None and match.route.rewrite is not None and decision is not None:
+            path = match.path_at(decision.side, path)
         return forwarded_head(
             head,
             path,
             exchange.forwarded,
             exchange.request_id,
-            host=exchange.upstream.host.encode("ascii"),
+            host=upstream.host.encode("ascii") if upstream is not None else b"",
             extra=exchange.extra_request_lines,
         )
 
     def response_lines(self, exchange: Exchange, head: ResponseHead) -> bytes:
-        route: RouteRuntime = exchange.route
+        route = exchange.route
         lines = b""
         if route.has_policy:
             lines = self._parts.edge.response_lines(exchange, route.spec.policy, head.fields)
@@ -327,8 +328,8 @@ class Dispatcher:
     def finished(self, exchange: Exchange) -> None:
         now = self._loop.time()
         self.active.discard(exchange)
-        route: RouteRuntime = exchange.route
-        decision: Decision | None = exchange.decision
+        route = exchange.route
+        decision = exchange.decision
         if exchange.upstream is not None and decision is not None:
             self._attempts.finished(exchange, now)
             counts = route.counts(decision.side)

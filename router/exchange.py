@@ -5,18 +5,25 @@ Knows no routes and no flags. Its owner chooses the app, hears of failed attempt
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import asyncio
+from typing import TYPE_CHECKING, Protocol
 
 from router.chunked import LAST_CHUNK, encode_chunk
 from router.failure import Cause, Refusal
 from router.held_stream import HeldStream
+from router.outgoing import Outgoing
 from router.request_head import RequestHead
 from router.response_head import ResponseHead
 from router.seams import ClientLink, Tap, UpstreamLink
+from router.trust import Forwarded
 from router.tunnel import Tunnel, is_handshake
+from shared.routing.decision import Decision
+from shared.routing.routes import RouteMatch
 
-#: A body up to this size is kept until the answer begins, so that an idempotent request can be repeated.
-MAX_REPLAY_BYTES = 64 * 1024
+if TYPE_CHECKING:
+    from router.routing import RouteRuntime
+    from router.upstreams import Upstream
+
 #: An unread body up to this size is read to its end after a refusal; a longer one ends the connection.
 MAX_SWALLOWED_BYTES = 64 * 1024
 #: Status of the log when the client left before its answer (nginx's).
@@ -52,18 +59,9 @@ class ExchangeOwner(Protocol):
 class Exchange:
     """State of one request.
 
-    The owner's: `route`, `match`, `decision`, `upstream`, `forwarded`, `attempt`, `may_repeat`,
-    `has_other_side`, `is_retry`, `extra_request_lines`, `extra_response_lines`, `first_byte_seconds`.
+    The owner's: `decision`, `upstream`, `attempt`, `may_repeat`, `has_other_side`, `is_retry`,
+    `extra_request_lines`, `extra_response_lines`, `first_byte_seconds`, `task`.
     """
-
-    __slots__ = (
-        "_is_framed_anew", "_keep", "_pending", "_replay", "_replay_bytes", "attempt",
-        "body_is_complete", "cause", "client", "collects_body", "decision", "extra_request_lines",
-        "extra_response_lines", "first_byte_seconds", "forwarded", "has_answer", "has_other_side",
-        "head", "held_stream", "is_deliberate", "is_finished", "is_retry", "link", "match",
-        "may_repeat", "method", "owner", "request_bytes", "request_id", "response_bytes", "route",
-        "started", "status", "tap", "task", "tunnel", "upstream", "used_kept_connection",
-    )  # fmt: skip
 
     def __init__(
         self,
@@ -72,6 +70,9 @@ class Exchange:
         head: RequestHead,
         request_id: bytes,
         started: float,
+        route: RouteRuntime,
+        match: RouteMatch | None,
+        forwarded: Forwarded,
     ) -> None:
         self.client = client
         self.owner = owner
@@ -79,13 +80,13 @@ class Exchange:
         self.method = head.method
         self.request_id = request_id
         self.started = started
+        self.route = route
+        self.match = match
+        self.forwarded = forwarded
         self.first_byte_seconds = 60.0
-        self.route: Any = None
-        self.match: Any = None
-        self.decision: Any = None
-        self.upstream: Any = None
-        self.forwarded: Any = None
-        self.task: Any = None
+        self.decision: Decision | None = None
+        self.upstream: Upstream | None = None
+        self.task: asyncio.Task[None] | None = None
         self.attempt = 0
         self.may_repeat = False
         self.has_other_side = False
@@ -100,15 +101,13 @@ class Exchange:
         self.tap: Tap | None = None
         self.status = 0
         self.cause = Cause.NONE
-        self.request_bytes = 0
+        self.tunnel_bytes_in = 0
         self.response_bytes = 0
         self.body_is_complete = not head.has_body
+        self.outgoing = Outgoing(is_chunked=head.is_chunked) if head.has_body else None
         self.collects_body = False
         self.has_answer = False
         self.is_finished = False
-        self._pending: list[bytes] = []
-        self._replay: list[bytes] | None = None
-        self._replay_bytes = 0
         self._keep = True
         self._is_framed_anew = False
 
@@ -116,25 +115,23 @@ class Exchange:
 
     def request_body(self, data: bytes, done: bool) -> None:
         """Payload from the client, maybe empty when `done`."""
-        self.request_bytes += len(data)
-        if self.tap is not None:
-            self.tap.request_body(data)
+        out = self.outgoing
+        if out is None:
+            return
+        out.receive(data, done)
         if done:
             self.body_is_complete = True
         if self.is_finished:
             return
+        if self.tap is not None:
+            self.tap.request_body(data)
         link = self.link
-        if link is None:
-            self._keep_pending(data, done)
+        if link is not None:
+            link.send(out.send(data, done))
+            if done:
+                link.end_of_request()
             return
-        self._remember(data)
-        link.send(self._framed(data, done))
-        if done:
-            link.end_of_request()
-
-    def _keep_pending(self, data: bytes, done: bool) -> None:
-        if data:
-            self._pending.append(data)
+        out.wait(data)
         if not self.collects_body:
             self.client.pause_body()
         elif done:
@@ -143,44 +140,37 @@ class Exchange:
 
     def collected_body(self) -> bytes:
         """The whole body of an exchange that collects it."""
-        return b"".join(self._pending)
+        return self.outgoing.waiting() if self.outgoing is not None else b""
 
-    def keep_for_replay(self) -> None:
-        """Remember the body from here on, while it is small."""
-        self._replay = []
-        self._replay_bytes = 0
+    @property
+    def request_bytes(self) -> int:
+        """Payload that the client has sent so far."""
+        received = self.outgoing.received if self.outgoing is not None else 0
+        return received + self.tunnel_bytes_in
 
     @property
     def can_replay(self) -> bool:
         """Whether the request can be sent again from its first byte."""
         if self.has_answer or self.is_finished:
             return False
-        return not self.head.has_body or self._replay is not None or self.attempt_is_unsent
-
-    @property
-    def attempt_is_unsent(self) -> bool:
-        """Whether the whole of what the client sent is still here: no app was given any of it."""
-        return self.request_bytes == sum(map(len, self._pending))
+        return self.outgoing is None or self.outgoing.can_replay
 
     def is_waiting(self) -> bool:
         return not self.is_finished and self.link is None
 
     def is_request_sent(self) -> bool:
-        return self.body_is_complete and not self._pending
+        return self.outgoing is None or self.outgoing.is_sent
 
     def upstream_ready(self, link: UpstreamLink) -> None:
         """A connection to the chosen app: send what there is of the request."""
         self.link = link
         self.used_kept_connection = link.was_reused
         head = self.owner.request_head_bytes(self)
-        pending, self._pending = self._pending, []
-        if pending:
-            body = b"".join(pending)
-            self._remember(body)
-            head += self._framed(body, self.body_is_complete)
-        elif self.head.is_chunked and self.body_is_complete:
-            head += LAST_CHUNK
-        link.send(head)
+        out = self.outgoing
+        if out is None:
+            link.send(head)
+            return
+        link.send(head + out.send_waiting())
         if not self.body_is_complete:
             self.client.resume_body()
 
@@ -192,23 +182,8 @@ class Exchange:
         """Go back to the first byte for another attempt; only when `can_replay`."""
         self.link = None
         self.used_kept_connection = False
-        if self._replay:
-            self._pending = self._replay
-            self.keep_for_replay()
-
-    def _framed(self, data: bytes, done: bool) -> bytes:
-        if not self.head.is_chunked:
-            return data
-        chunk = encode_chunk(data) if data else b""
-        return chunk + LAST_CHUNK if done else chunk
-
-    def _remember(self, data: bytes) -> None:
-        if self._replay is not None and data:
-            self._replay_bytes += len(data)
-            if self._replay_bytes > MAX_REPLAY_BYTES:
-                self._replay = None
-            else:
-                self._replay.append(data)
+        if self.outgoing is not None:
+            self.outgoing.rewind()
 
     # ---- the answer -------------------------------------------------------------------------------
 
@@ -229,7 +204,8 @@ class Exchange:
             return
         client = self.client
         self.has_answer = True
-        self._replay = None
+        if self.outgoing is not None:
+            self.outgoing.forget()
         self.status = head.status
         if head.status >= 500:
             self.is_deliberate = b"retry-after" in head.fields
@@ -280,6 +256,7 @@ class Exchange:
         return self.head.keeps_alive and self.client.keeps_alive()
 
     def _reframed_head(self, head: ResponseHead, keep: bool, extra: bytes) -> bytes:
+        """The head with framing of our own, as far as the client understands it."""
         if head.is_chunked or head.is_delimited_by_close:
             if self.head.is_http_1_0:
                 keep = self._keep = False
@@ -344,7 +321,7 @@ class Exchange:
             self.tunnel_bytes(early)
 
     def client_tunnel_bytes(self, data: bytes) -> None:
-        self.request_bytes += len(data)
+        self.tunnel_bytes_in += len(data)
         if self.tunnel is not None and not self.tunnel.from_client(data):
             self.tunnel_ended()
 
@@ -424,8 +401,8 @@ class Exchange:
 
     def _finish(self) -> None:
         self.is_finished = True
-        self._pending = []
-        self._replay = None
+        if self.outgoing is not None:
+            self.outgoing.drop()
         task, self.task = self.task, None
         if task is not None:
             task.cancel()

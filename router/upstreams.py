@@ -7,6 +7,7 @@ import random
 import socket
 from collections import deque
 from dataclasses import dataclass, field
+from typing import cast
 from urllib.parse import urlsplit
 
 from router.addresses import Address, AddressList
@@ -223,7 +224,8 @@ class Upstream:
         share = self.settings.connect_seconds / (len(self.addresses.entries) or 1)
         try:
             async with asyncio.timeout(share * 0.9):
-                await self._loop.create_connection(lambda: connection, address.host, address.port)
+                protocol = cast(asyncio.Protocol, connection)
+                await self._loop.create_connection(lambda: protocol, address.host, address.port)
         except (OSError, TimeoutError):
             connection.close_idle()
             return None

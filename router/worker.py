@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from router.admin.app import AdminFacts, admin_app
 from router.admin.server import serve_admin
-from router.client_connection import ClientLimits
+from router.client_limits import ClientLimits
 from router.data_plane import DataPlane, PlaneSettings
 from router.edge.build import build_gate
 from router.settings import RouterSettings

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from router.client_connection import ClientLimits
+from router.client_limits import ClientLimits
 from router.data_plane import DataPlane, PlaneSettings
 from router.upstreams import UpstreamSettings
 from shared.control.model import ControlState, Flag, Placement

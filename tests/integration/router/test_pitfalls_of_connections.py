@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from router.client_connection import ClientLimits
+from router.client_limits import ClientLimits
 from tests.integration.router.harness import AppConnection, serve_ok
 
 GET = b"GET /api/search HTTP/1.1\r\nHost: a\r\n"
