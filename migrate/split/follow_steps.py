@@ -238,8 +238,9 @@ class Following(Step[SplitContext]):
     title = "record that the own database follows"
 
     async def check(self, context: SplitContext) -> Check:
-        placement = await context.control_desk.placement()
-        return needed() if placement.state is DataState.COPYING else done(placement.state)
+        state = (await context.control_desk.placement()).state
+        is_early = state in (DataState.SHARED, DataState.COPYING)
+        return needed(state) if is_early else done(state)
 
     async def apply(self, context: SplitContext) -> Mapping[str, Any]:
         change = await context.control_desk.move(DataState.FOLLOWING, "split follows")
