@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import asyncpg
-
 from migrate.split import keeper, loose_keys
 from migrate.split.backup import back_up
+from migrate.split.clean_up import drop_copies
 from migrate.split.context import SplitContext
 from migrate.split.fence import FenceState, fence_state, fenced_tables
 from migrate.split.follow_steps import drop_fence
@@ -21,7 +20,7 @@ from migrate.split.publication import (
     find_subscription,
     has_publication,
 )
-from migrate.split.scaffold import drop_scaffold, has_scaffold, recorded_objects
+from migrate.split.scaffold import drop_scaffold, has_scaffold
 from migrate.split.slots import drop_slot, find_slot
 from migrate.split.switch import read_ownership
 from migrate.steps import Check, Plan, Step, done, needed
@@ -153,37 +152,7 @@ class DropCopies(Step[SplitContext]):
         return needed() if await has_scaffold(context, Side.OWN) else done()
 
     async def apply(self, context: SplitContext) -> Mapping[str, Any]:
-        own = await context.control(Side.OWN)
-        records = await recorded_objects(own, context.names)
-        created = {identity for kind, identity, _ in records if kind == "table"}
-        async with own.transaction():
-            for table in context.spec.tables:
-                identity = str(await own.fetchval("SELECT to_regclass($1)::text", table.name.sql))
-                if identity not in created and identity != "None":
-                    await own.execute(f"DELETE FROM {table.name.sql}{table.where}", timeout=300.0)
-        dropped, kept = await drop_objects(own, [drop for _, _, drop in records if drop])
-        return {"dropped": dropped, "kept": kept}
-
-
-async def drop_objects(
-    connection: asyncpg.Connection[asyncpg.Record], statements: list[str]
-) -> tuple[int, list[str]]:
-    """Run drops in any order: whatever still has dependents is tried again after the others."""
-    dropped = 0
-    while statements:
-        failed: list[str] = []
-        reason = ""
-        for statement in statements:
-            try:
-                await connection.execute(statement, timeout=120.0)
-                dropped += 1
-            except asyncpg.DependentObjectsStillExistError as error:
-                failed.append(statement)
-                reason = str(error)
-        if len(failed) == len(statements):
-            return dropped, [f"{statement}: {reason}" for statement in failed]
-        statements = failed
-    return dropped, []
+        return await drop_copies(context)
 
 
 class DropScaffolds(Step[SplitContext]):

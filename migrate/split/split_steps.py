@@ -8,6 +8,7 @@ from typing import Any
 from migrate.split import keeper, schema_copy
 from migrate.split.catalogue import find_tables, read_storages, read_tables
 from migrate.split.chunks import plan_chunks
+from migrate.split.clean_up import drop_copies
 from migrate.split.context import SplitContext
 from migrate.split.copy import TableCopy, plan_tasks, truncate_sql
 from migrate.split.fence import (
@@ -18,6 +19,7 @@ from migrate.split.fence import (
     fence_state,
     fenced_tables,
 )
+from migrate.split.follow_steps import drop_fence
 from migrate.split.model import SplitError, StateError
 from migrate.split.names import Direction, Side
 from migrate.split.publication import (
@@ -104,6 +106,10 @@ class Tables(Step[SplitContext]):
         await reach_milestone(await context.control(Side.OWN), context.names, self.name)
         return {"adopted": plan.adopted, "cut": [reason for _, reason in plan.cut]}
 
+    async def undo(self, context: SplitContext) -> None:
+        if await has_scaffold(context, Side.OWN):
+            await drop_copies(context)
+
 
 class Publish(Step[SplitContext]):
     """The publication on the shared side."""
@@ -148,6 +154,9 @@ class GuardTarget(Step[SplitContext]):
             for table in fenced_tables(context):
                 if await fence_state(own, context.names, [table]) is FenceState.ABSENT:
                     await own.execute(create_trigger_sql(context.names, table))
+
+    async def undo(self, context: SplitContext) -> None:
+        await drop_fence(context, Side.OWN)
 
 
 class Snapshot(Step[SplitContext]):

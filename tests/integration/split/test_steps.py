@@ -21,8 +21,8 @@ from tests.support.split_servers import SplitServers
 PROOFS = {
     "preflight", "catch_up", "catch_up_again", "verify", "gate", "everywhere", "armed", "watch_reads",
 }  # fmt: skip
-#: Steps of a split whose effect is taken back by a later step's undo or by an abort, not by their own.
-WITHOUT_UNDO = {"tables", "guard", "copy", "keys", "indexes"}
+#: Steps of a split whose effect goes with the tables.
+WITHOUT_UNDO = {"copy", "keys", "indexes"}
 ROUTES = (
     RouteFact("chat.talk", "chat", True),
     RouteFact("chat.history", "chat", False),
