@@ -41,7 +41,7 @@ from shared.events.metrics import EventMetrics
 from shared.events.rabbitmq.link import call, open_channel
 from shared.events.relay import Relay
 from shared.placement import Connection
-from tests.integration.events.harness import RabbitBus, World
+from tests.integration.events.harness import TABLES, RabbitBus, World
 
 QUICK = "--quick" in sys.argv
 EVENTS = 2_000 if QUICK else 20_000
@@ -89,6 +89,9 @@ async def _run() -> dict[str, float]:
         admin = await asyncpg.connect(postgres_url)
         await admin.execute(f'CREATE DATABASE "{name}"')
         dsn = postgres_url.rpartition("/")[0] + f"/{name}"
+        connection = await asyncpg.connect(dsn)
+        await connection.execute(TABLES)
+        await connection.close()
         world = await World.open(dsn, RabbitBus(rabbitmq_url))
         try:
             return await _measure(world, rabbitmq_url)

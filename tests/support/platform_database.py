@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -32,6 +32,41 @@ async def platform_database(postgres_url: str) -> AsyncIterator[str]:
         admin = await asyncpg.connect(postgres_url)  # the test may have restarted the server
         await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         await admin.close()
+
+
+@contextmanager
+def one_for_all(postgres_url: str, *, schema: str | None = None) -> Iterator[str]:
+    """DSN of one database for a module's tests, which empty its tables themselves.
+
+    With the contract's tables, or with `schema` alone. For fixtures of module scope: making a
+    database takes longer than most tests.
+    """
+    with asyncio.Runner() as runner:
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        dsn = _dsn(postgres_url, name)
+
+        async def make() -> None:
+            admin = await asyncpg.connect(postgres_url)
+            await admin.execute(f'CREATE DATABASE "{name}"')
+            await admin.close()
+            if schema is None:
+                await migrate_monolith(dsn)
+                await migrate_control(dsn)
+                return
+            connection = await asyncpg.connect(dsn)
+            await connection.execute(schema)
+            await connection.close()
+
+        async def drop() -> None:
+            admin = await asyncpg.connect(postgres_url)
+            await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            await admin.close()
+
+        runner.run(make())
+        try:
+            yield dsn
+        finally:
+            runner.run(drop())
 
 
 async def _template(admin: asyncpg.Connection, postgres_url: str) -> str:

@@ -146,8 +146,9 @@ class World:
 
     @classmethod
     async def open(cls, dsn: str, bus: Bus) -> World:
+        """A world on a database that has TABLES; they are emptied."""
         connection = await asyncpg.connect(dsn)
-        await connection.execute(TABLES)
+        await connection.execute("TRUNCATE outbox, inbox, effects")
         await connection.close()
         pools = await open_pools("test", shared_dsn=dsn, settings=PoolSettings(max_size=8))
         return cls(dsn, Database("chat", pools, FixedPlacement()), bus)

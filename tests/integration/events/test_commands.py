@@ -7,7 +7,6 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +25,7 @@ from shared.events.envelope import Event
 from shared.events.rabbitmq.link import call, open_channel
 from shared.events.topology import LADDER_SECONDS
 from tests.integration.events.harness import RabbitBus, deleted
-from tests.support.platform_database import drop_templates, platform_database
+from tests.support.platform_database import one_for_all
 
 Invoke = Callable[..., Awaitable[Any]]
 
@@ -34,12 +33,8 @@ Invoke = Callable[..., Awaitable[Any]]
 @pytest.fixture(scope="module")
 def platform_dsn(postgres_url: str) -> Iterator[str]:
     """One database for this module; each test starts with empty inboxes and outbox."""
-    with asyncio.Runner() as runner:
-        stack = AsyncExitStack()
-        dsn = runner.run(stack.enter_async_context(platform_database(postgres_url)))
+    with one_for_all(postgres_url) as dsn:
         yield dsn
-        runner.run(stack.aclose())
-        runner.run(drop_templates(postgres_url))
 
 
 @dataclass

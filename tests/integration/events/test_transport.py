@@ -87,8 +87,8 @@ async def test_confirm_and_return_are_told_apart_in_one_pipeline(rabbit_world: W
 
 
 @pytest.fixture
-async def short_heartbeat(rabbitmq_url: str, database: str) -> AsyncIterator[World]:
-    world = await World.open(database, RabbitBus(rabbitmq_url, heartbeat_seconds=1))
+async def short_heartbeat(rabbitmq_url: str, events_dsn: str) -> AsyncIterator[World]:
+    world = await World.open(events_dsn, RabbitBus(rabbitmq_url, heartbeat_seconds=1))
     yield world
     await world.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -10,21 +9,22 @@ import pytest
 from shared.placement import PoolSettings, open_pool
 from shared.placement.connection import Pool
 from shared.quota import Quotas
-from tests.support.platform_database import drop_templates, platform_database
+from tests.support.platform_database import one_for_all
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _templates(postgres_url: str) -> Iterator[None]:
-    yield
-    asyncio.run(drop_templates(postgres_url))
+@pytest.fixture(scope="module")
+def platform_dsn(postgres_url: str) -> Iterator[str]:
+    with one_for_all(postgres_url) as dsn:
+        yield dsn
 
 
 @pytest.fixture
-async def pool(postgres_url: str) -> AsyncIterator[Pool]:
-    async with platform_database(postgres_url) as dsn:
-        pool = await open_pool(dsn, "test/quota", PoolSettings(max_size=20))
-        yield pool
-        await pool.close()
+async def pool(platform_dsn: str) -> AsyncIterator[Pool]:
+    """On empty tables of users and quotas."""
+    pool = await open_pool(platform_dsn, "test/quota", PoolSettings(max_size=20))
+    await pool.execute("TRUNCATE users, quota_grants, outbox CASCADE")
+    yield pool
+    await pool.close()
 
 
 @pytest.fixture
