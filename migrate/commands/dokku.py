@@ -143,7 +143,7 @@ def prepare(
 
     async def confirm(plan: Plan) -> bool:
         for change in plan.changes:
-            if change.effect is Effect.INTERRUPT:
+            if change.effect is Effect.INTERRUPT and not quiet:
                 say(
                     f"{change.subject}: {', '.join(d.key for d in change.differences)} interrupts it"
                 )

@@ -388,6 +388,13 @@ def network_exists(host: FakeHost, call: Call) -> None:
         raise RefusedError("Network does not exist")
 
 
+@handles("network:destroy")
+def network_destroy(host: FakeHost, call: Call) -> None:
+    if call.args[0] not in host.state.networks:
+        raise RefusedError("Network does not exist")
+    host.state.networks.remove(call.args[0])
+
+
 @handles("docker-options:add")
 def docker_option_add(host: FakeHost, call: Call) -> None:
     app = host.app(call.args[0])

@@ -261,6 +261,16 @@ def connect(host: FakeHost, call: Call) -> str:
     return server_settings(shown, out)
 
 
+@handles(*all_kinds("destroy"))
+def destroy(host: FakeHost, call: Call) -> None:
+    store = host.store(call)
+    if store.links:
+        raise RefusedError("Cannot delete linked service")
+    if not call.force and "--force" not in call.flags:
+        raise RefusedError("the name of the service is asked on stdin")
+    del host.state.stores[call.plugin, store.name]
+
+
 @handles("postgres:export")
 def export(host: FakeHost, call: Call) -> str:
     return host.databases.dump(host.store(call).database).decode("utf-8", "surrogateescape")
