@@ -193,7 +193,7 @@ class Exchange:
             return
         if head.status == 100:
             self.client.continued()
-        self.client.write(b"".join((*head.lines(), b"\r\n\r\n")))
+        self.client.write(head.lines(b""))
 
     def response_head(
         self, head: ResponseHead, data: bytes, body_start: int, body: bytes, done: bool
@@ -267,7 +267,7 @@ class Exchange:
             extra += b"\r\nConnection: close"
         elif self.head.is_http_1_0:
             extra += b"\r\nConnection: keep-alive"
-        return b"".join((*head.lines(), extra, b"\r\n\r\n"))
+        return head.lines(extra)
 
     def _reframed(self, body: bytes, done: bool) -> bytes:
         if not self._is_framed_anew:
@@ -315,7 +315,7 @@ class Exchange:
         self.tunnel = Tunnel(self.client, link)
         link.start_tunnel()
         extra = self.owner.response_lines(self, head)
-        self.client.write(b"".join((*head.lines(), extra, _UPGRADED, b"\r\n\r\n")))
+        self.client.write(head.lines(extra + _UPGRADED))
         self.client.start_tunnel()
         if early:
             self.tunnel_bytes(early)

@@ -17,6 +17,7 @@ from router.trust import Forwarded
 from shared.control.model import Flag
 from shared.routing.decision import Decision
 from shared.routing.override import COOKIE
+from shared.routing.paths import canonical_path
 from shared.routing.sticky import cookie_value
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -49,6 +50,7 @@ _SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding", b"authori
 #: Blocks that are kept, and the longest that is: a worker spends at most a few MiB on them.
 MAX_KEPT_BLOCKS = 1024
 MAX_KEPT_BYTES = 2048
+MAX_KEPT_PATH_BYTES = 128
 
 
 class HeaderBlock:
@@ -125,11 +127,23 @@ class _Grammar:
 class HeaderBlocks:
     """Reads blocks and keeps the latest ones. One per kind of peer: trusted or not."""
 
-    __slots__ = ("_is_trusted", "_kept")
+    __slots__ = ("_is_trusted", "_kept", "_paths")
 
     def __init__(self, *, is_trusted: bool) -> None:
         self._is_trusted = is_trusted
         self._kept: dict[bytes, HeaderBlock] = {}
+        self._paths: dict[bytes, str] = {}
+
+    def path(self, raw: bytes) -> str:
+        """The canonical form of a raw path, kept too. Raises PathRefusedError."""
+        found = self._paths.get(raw)
+        if found is None:
+            found = canonical_path(raw)
+            if len(raw) <= MAX_KEPT_PATH_BYTES:
+                if len(self._paths) >= MAX_KEPT_BLOCKS:
+                    self._paths.clear()
+                self._paths[raw] = found
+        return found
 
     def read(self, raw: bytes, line_end: int) -> HeaderBlock:
         """The block behind the request line, which ends at `line_end`. Raises Refusal.

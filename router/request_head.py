@@ -8,7 +8,7 @@ from __future__ import annotations
 from router.failure import Cause, Refusal, malformed
 from router.header_block import HeaderBlock, HeaderBlocks, host_name
 from shared.errors import Code
-from shared.routing.paths import PathRefusedError, canonical_path, query_is_clean
+from shared.routing.paths import PathRefusedError, query_is_clean
 
 _METHODS = {
     name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -100,7 +100,7 @@ def read_request_head(raw: bytes, line_end: int, blocks: HeaderBlocks, address: 
     refusal: Refusal | None = None
     path = "/"
     try:
-        path = canonical_path(raw_path)
+        path = blocks.path(raw_path)
         if mark and not query_is_clean(query):
             refusal = _bad_target(400, "the query has a character that must be percent-encoded")
     except PathRefusedError as error:

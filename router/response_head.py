@@ -6,28 +6,30 @@ tell which app answered (api.md 1.2).
 
 from __future__ import annotations
 
-import re
-
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 _DIGITS = b"0123456789"
-#: Of one connection only (RFC 9110 section 7.6.1), or telling who answered.
-_DROPPED = frozenset(
-    {
-        b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade",
-        b"transfer-encoding", b"proxy-authenticate", b"proxy-authentication-info", b"server",
-        b"x-powered-by", b"via", b"x-served-by",
-    }
-)  # fmt: skip
-#: Fields that the router looks at itself.
-_READ = (
-    b"content-length", b"content-type", b"x-request-id", b"retry-after", b"sec-websocket-accept",
-    b"x-content-type-options", b"x-frame-options", b"referrer-policy", b"strict-transport-security",
-    b"x-ratelimit-limit",
-)  # fmt: skip
-_LOOKED_FOR = re.compile(
-    rb"\r\n(" + b"|".join((*sorted(_DROPPED), *_READ)) + rb"):[ \t]*([^\r\n]*)", re.IGNORECASE
-)
+_DROP, _READ = 1, 2
+#: What is done with a field: `_DROP` for what is of one connection only (RFC 9110 section 7.6.1) or tells
+#: who answered, `_READ` for what the router looks at itself. Everything else just passes.
+_ACTIONS = {
+    **dict.fromkeys(
+        (
+            b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade",
+            b"transfer-encoding", b"proxy-authenticate", b"proxy-authentication-info", b"server",
+            b"x-powered-by", b"via", b"x-served-by",
+        ),
+        _DROP,
+    ),
+    **dict.fromkeys(
+        (
+            b"content-length", b"content-type", b"x-request-id", b"retry-after",
+            b"sec-websocket-accept", b"x-content-type-options", b"x-frame-options",
+            b"referrer-policy", b"strict-transport-security", b"x-ratelimit-limit",
+        ),
+        _READ,
+    ),
+}  # fmt: skip
 _END_TO_END = frozenset(
     {
         b"content-length", b"content-type", b"content-encoding", b"set-cookie", b"date", b"etag",
@@ -58,37 +60,53 @@ class ResponseHead:
     """
 
     __slots__ = (
-        "_raw", "body_bytes", "closes", "fields", "has_no_body", "is_chunked", "is_intact", "status",
+        "_kept", "body_bytes", "closes", "fields", "has_no_body", "is_chunked", "is_intact", "status",
     )  # fmt: skip
 
     def __init__(self, raw: bytes, method: str) -> None:
         """Parse a head that ends with its empty line, the answer to `method`. Raises BadResponseError."""
         _check_grammar(raw)
-        self._raw = raw
         self.status = _status(raw)
+        rows = raw[:-4].split(b"\r\n")
+        if raw.count(b"\n") != len(rows) + 1:
+            raise BadResponseError("a line of the answer does not end with CRLF")
         fields: dict[bytes, bytes] = {}
-        intact = raw[:8] == b"HTTP/1.1"
-        for name, value in _LOOKED_FOR.findall(raw):
+        is_old = raw[:8] == b"HTTP/1.0"
+        intact = not is_old
+        kept = [b"HTTP/1.1" + rows[0][8:]] if is_old else [rows[0]]
+        for index in range(1, len(rows)):
+            row = rows[index]
+            name, colon, value = row.partition(b":")
             low = name.lower()
-            value = value.rstrip(b" \t")
-            if low in _DROPPED:
-                intact = False
-            if low not in fields:
+            action = _ACTIONS.get(low)
+            if action is None:
+                if not colon or row[0] in b" \t":
+                    raise BadResponseError("a line of the answer has no name")
+                kept.append(row)
+                continue
+            value = value.strip(b" \t")
+            known = fields.get(low)
+            if known is None:
                 fields[low] = value
             elif low != b"content-length":
-                fields[low] += b", " + value
-            elif value != fields[low]:
-                raise BadResponseError("two different Content-Length fields")
-            else:
+                fields[low] = known + b", " + value
+            elif value == known:
                 intact = False
+                continue
+            else:
+                raise BadResponseError("two different Content-Length fields")
+            if action == _DROP:
+                intact = False
+            else:
+                kept.append(row)
         self.fields = fields
         self.is_intact = intact
-        self._read_framing(method)
+        self._kept = kept
+        self._read_framing(method, is_old=is_old)
 
-    def _read_framing(self, method: str) -> None:
+    def _read_framing(self, method: str, *, is_old: bool) -> None:
         fields = self.fields
         status = self.status
-        is_old = self._raw[:8] == b"HTTP/1.0"
         coding = fields.get(b"transfer-encoding")
         length = fields.get(b"content-length")
         self.is_chunked = False
@@ -103,14 +121,27 @@ class ResponseHead:
                 raise BadResponseError("the Content-Length of the answer is not a number")
             self.body_bytes = int(length)
             if status < 200 or status == 204:
-                self.is_intact = False
+                # No Content-Length on 1xx and 204 (RFC 9110 section 8.6).
+                self._drop(frozenset({b"content-length"}))
         if self.has_no_body:
             self.body_bytes = 0
         elif self.body_bytes == 0:
             self.has_no_body = True
         connection = fields.get(b"connection")
-        options = connection.lower() if connection is not None else b""
+        if connection is None:
+            self.closes = is_old
+            return
+        options = [option.strip() for option in connection.lower().split(b",")]
         self.closes = b"close" in options or (is_old and b"keep-alive" not in options)
+        self._drop(frozenset(options) - _END_TO_END)
+
+    def _drop(self, names: frozenset[bytes]) -> None:
+        """Take out the lines of these fields."""
+        if names:
+            first, *rows = self._kept
+            kept = [row for row in rows if row.partition(b":")[0].lower() not in names]
+            self._kept = [first, *kept]
+            self.is_intact = False
 
     @property
     def is_delimited_by_close(self) -> bool:
@@ -127,23 +158,9 @@ class ResponseHead:
                     return float(value)
         return float("inf")
 
-    def lines(self) -> list[bytes]:
-        """Status line and field lines to forward, each but the first with its leading CRLF."""
-        rows = self._raw[:-4].split(b"\r\n")
-        connection = self.fields.get(b"connection", b"").lower()
-        nominated = {option.strip() for option in connection.split(b",")} - _END_TO_END
-        # No Content-Length on 1xx and 204 (RFC 9110 section 8.6).
-        has_length = self.status >= 200 and self.status != 204
-        kept = [b"HTTP/1.1" + rows[0][8:]]
-        for row in rows[1:]:
-            low = row.partition(b":")[0].lower()
-            if low == b"content-length":
-                if not has_length:
-                    continue
-                has_length = False
-            if low not in _DROPPED and low not in nominated:
-                kept.append(b"\r\n" + row)
-        return kept
+    def lines(self, extra: bytes) -> bytes:
+        """The head to forward: status line, field lines, `extra` (each line with a leading CRLF), end."""
+        return b"\r\n".join(self._kept) + extra + b"\r\n\r\n"
 
 
 def _check_grammar(raw: bytes) -> None:
@@ -154,7 +171,7 @@ def _check_grammar(raw: bytes) -> None:
         pass
     except HttpParserError as error:
         raise BadResponseError("the answer is not HTTP/1.1") from error
-    if not verdict.is_complete or raw.count(b"\n") != raw.count(b"\r\n"):
+    if not verdict.is_complete:
         raise BadResponseError("the answer is not HTTP/1.1")
 
 

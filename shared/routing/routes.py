@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from shared.routing.paths import PathRefusedError, canonical_path
 from shared.routing.policy import RoutePolicy
@@ -49,7 +49,8 @@ class RouteSpec:
     policy: RoutePolicy = field(default_factory=RoutePolicy)
 
 
-class RouteMatch(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RouteMatch:
     """The route of a request; `allows_method` is False when only the path fits (the app answers 405)."""
 
     route: RouteSpec

@@ -11,7 +11,7 @@ import binascii
 import json
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 StickyKind = Literal["user", "session", "ip", "header", "cookie", "body"]
 
@@ -40,7 +40,8 @@ class StickyRule:
     name: str = ""
 
 
-class StickyKey(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class StickyKey:
     """The key of one request and where it came from."""
 
     value: str
