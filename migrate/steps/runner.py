@@ -74,6 +74,7 @@ class Outcome:
     skipped: tuple[str, ...]
     data: Mapping[str, Mapping[str, Any]]
     seconds: float
+    step_seconds: Mapping[str, float] = field(default_factory=dict)  # of the steps applied now
 
 
 @dataclass(slots=True)
@@ -83,6 +84,7 @@ class _Progress:
     attempted: list[str] = field(default_factory=list)
     data: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     unwritten: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 class Runner(Generic[ContextT]):
@@ -122,7 +124,11 @@ class Runner(Generic[ContextT]):
         await self._write(state)
         await self._journal.finish(self._operation, "done")
         return Outcome(
-            tuple(state.applied), tuple(state.skipped), state.data, time.monotonic() - started
+            tuple(state.applied),
+            tuple(state.skipped),
+            state.data,
+            time.monotonic() - started,
+            state.seconds,
         )
 
     async def undo(self, context: ContextT) -> tuple[str, ...]:
@@ -159,6 +165,7 @@ class Runner(Generic[ContextT]):
             data = await step.apply(context) or {}
         seconds = time.monotonic() - started
         state.applied.append(step.name)
+        state.seconds[step.name] = seconds
         state.data[step.name] = data
         self._tell(step, Boundary.APPLIED, seconds=seconds)
         await self._note(step, "done", data, state)

@@ -40,8 +40,11 @@ class SplitServers:
             yield pair
 
 
-def start_servers(directory: Path) -> Iterator[SplitServers]:
-    """Both servers while the generator is open; they end with this process in any case."""
+def start_servers(directory: Path, *, quick: bool = True) -> Iterator[SplitServers]:
+    """Both servers while the generator is open; they end with this process in any case.
+
+    `quick`: settings that tests want and measurements do not.
+    """
     directories = {side: directory / str(side) for side in Side}
 
     async def start() -> dict[Side, str]:
@@ -50,7 +53,7 @@ def start_servers(directory: Path) -> Iterator[SplitServers]:
             servers = PrivateServers(folder, ("postgres",), owner_pid=os.getpid())
             urls[side] = (await servers.start_all()).postgres or ""
             connection = await asyncpg.connect(urls[side])
-            for setting in SETTINGS:
+            for setting in SETTINGS if quick else ():
                 await connection.execute(f"ALTER SYSTEM SET {setting}")
             await connection.execute("SELECT pg_reload_conf()")
             await connection.close()
