@@ -25,16 +25,22 @@ def commands() -> str:
 
 
 def _walk(app: typer.Typer, prefix: str) -> Iterator[tuple[str, str]]:
+    """Commands, then groups, each by name: the order of registration depends on who imports first."""
+    found: list[tuple[str, str]] = []
     for command in app.registered_commands:
         callback = command.callback
-        name: str | None = command.name or (callback.__name__.replace("_", "-") if callback else "")
+        name = command.name or (callback.__name__.replace("_", "-") if callback else "")
         text = command.help or (callback.__doc__ if callback else "") or ""
         if not command.hidden:
-            yield f"{prefix}{name}", text.strip().splitlines()[0] if text.strip() else ""
-    for group in app.registered_groups:
-        if group.typer_instance is not None and not group.hidden:
-            name = str(group.name or group.typer_instance.info.name)
-            yield from _walk(group.typer_instance, f"{prefix}{name} ")
+            found.append((f"{prefix}{name}", text.strip().splitlines()[0] if text.strip() else ""))
+    yield from sorted(found)
+    groups = {
+        str(group.name or group.typer_instance.info.name): group.typer_instance
+        for group in app.registered_groups
+        if group.typer_instance is not None and not group.hidden
+    }
+    for group_name in sorted(groups):
+        yield from _walk(groups[group_name], f"{prefix}{group_name} ")
 
 
 def exit_codes() -> str:
