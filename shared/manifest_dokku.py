@@ -90,9 +90,9 @@ class Rights(Frozen):
     """Rights of a login role in one schema of a database.
 
     `tables`: names of tables and views, `*` (every one of the schema, also later ones), `@owned` (the
-    tables that the manifest gives to this service) or `@reads` (its key `reads`). `read` = SELECT; `write` = also INSERT, UPDATE,
-    DELETE and the sequences; `own` = also CREATE in the schema, for roles that run its migrations.
-    `functions`: names, `*` at the end matches the rest; EXECUTE.
+    tables that the manifest gives to this service) or `@reads` (its key `reads`). `read` = SELECT;
+    `write` = also INSERT, UPDATE, DELETE and the sequences; `own` = also CREATE in the schema, for roles
+    that run its migrations. `functions`: names, `*` at the end matches the rest; EXECUTE.
     """
 
     schema_name: RoleName = Field("public", alias="schema")
@@ -174,7 +174,8 @@ class AppDokku(Frozen):
     others have no virtual host and are reached as `<app>.web` on the internal network. `attach`: from
     creation (the router, whose one-off containers must reach the services) or after the health checks
     (services: the alias appears only when healthy). `paths`: a change below them, or below the host's
-    `image_paths`, or with `uses_shared` its `shared_paths`, means that the app must be deployed. `deploy_after`: apps deployed before this one.
+    `image_paths`, or with `uses_shared` its `shared_paths`, means that the app must be deployed.
+    `deploy_after`: apps deployed before this one.
     """
 
     public: bool = False
@@ -257,9 +258,14 @@ class Store(Frozen):
 
 
 class K3s(Frozen):
-    """What only the k3s scheduler needs. `store_host` is the address at which nodes reach exposed stores."""
+    """What only the k3s scheduler needs. `store_host` is the address at which nodes reach exposed stores.
+
+    With `registry_user` the host is logged in to the registry; the password goes over stdin.
+    """
 
     registry: str = ""
+    registry_user: str = ""
+    registry_password: Annotated[ConfigSource, BeforeValidator(_source)] | None = None
     image_repo_template: str = ""
     namespace: str = "default"
     store_host: str = ""
@@ -300,6 +306,8 @@ class DokkuSection(Frozen):
     def _consistent(self) -> Self:
         if self.scheduler == "k3s" and not (self.k3s.registry and self.k3s.store_host):
             raise ValueError('scheduler = "k3s" needs k3s.registry and k3s.store_host')
+        if bool(self.k3s.registry_user) != (self.k3s.registry_password is not None):
+            raise ValueError("k3s.registry_user and k3s.registry_password go together")
         if self.shared_store is not None and self.shared_store not in self.stores:
             raise ValueError(f"shared_store {self.shared_store} is not in [dokku.stores]")
         if self.operator is not None and self.operator not in self.apps:

@@ -98,7 +98,11 @@ class DesiredHost:
     section: DokkuSection
     stores: Mapping[str, Store]
     apps: Mapping[str, DesiredApp]
+    registry_password: Value | None = None
 
+
+#: Place of the registry's password among the values: it belongs to no app.
+REGISTRY_LOGIN = ("", "registry password")
 
 #: Values of the manifest's variables by (app, variable); a source without a value is not in it.
 Values = Mapping[tuple[str, str], Value]
@@ -173,7 +177,7 @@ def desired_host(
         name: _app(manifest, name, model, services.get(name), values, missing)
         for name, model in app_models(manifest).items()
     }
-    return DesiredHost(section, section.stores, apps)
+    return DesiredHost(section, section.stores, apps, values.get(REGISTRY_LOGIN))
 
 
 def _app(
@@ -235,6 +239,8 @@ def _properties(section: DokkuSection, name: str, model: AppDokku) -> dict[tuple
             ("registry", "push-on-release"): "true",
             ("scheduler-k3s", "namespace"): section.k3s.namespace,
         }
+        if model.letsencrypt:  # certificates come from the cluster itself
+            properties["scheduler-k3s", "letsencrypt-email-prod"] = section.letsencrypt_email
         if section.k3s.image_repo_template:
             properties["registry", "image-repo-template"] = section.k3s.image_repo_template
     return properties | {("nginx", key): value for key, value in model.nginx.items()}

@@ -21,8 +21,9 @@ _REPORTS = (
     "apps", "builder", "builder-dockerfile", "ps", "app-json", "git", "checks", "scheduler",
     "network", "proxy", "ports", "domains", "docker-options", "resource",
 )  # fmt: skip
-#: Reports that only an app with a virtual host needs.
-_PUBLIC_REPORTS = ("nginx", "certs", "letsencrypt", "maintenance")
+#: Reports that only an app with a virtual host needs; a cluster has its own certificates.
+_PUBLIC_REPORTS = ("nginx", "certs")
+_PLUGIN_REPORTS = ("letsencrypt", "maintenance")
 _K3S_REPORTS = ("registry", "scheduler-k3s")
 
 
@@ -146,7 +147,7 @@ async def observe(
         ),
         gather(*(_store(transport, desired, store) for store in stores)),
         gather(*(_network(transport, name) for name in sorted(networks))),
-        _globals(transport, public and any(app.letsencrypt for app in wanted)),
+        _globals(transport, not k3s and any(app.letsencrypt for app in wanted)),
         domain_owners(transport, names if public else frozenset()),
         _entries(transport, any(app.storage for app in wanted)),
     )
@@ -194,6 +195,7 @@ async def read_app(
     plugins = [*_REPORTS]
     if public:
         plugins += _PUBLIC_REPORTS
+        plugins += () if k3s else _PLUGIN_REPORTS
     if k3s:
         plugins += _K3S_REPORTS
     found, config, scale, mounts, tasks = await gather(

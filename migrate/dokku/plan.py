@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,9 @@ from migrate.dokku.desired import DesiredApp, DesiredHost
 from migrate.dokku.observed import ObservedHost
 from migrate.dokku.plan_stores import Passwords, known_passwords, plan_roles, plan_store
 from migrate.dokku.roles import DesiredRole, scram_verifier
+
+#: Rounds of the hash that stands for a registry's password in the control store: slow to guess.
+LOGIN_HASH_ROUNDS = 200_000
 
 
 def fresh_password(_store: str, _role: str) -> str:
@@ -104,8 +108,9 @@ class Planner:
         yield from proxy
         yield from plan_web.domains(app, current, observed)
         yield from plan_web.nginx(app, current)
-        yield from plan_web.maintenance(app, current)
-        yield from plan_web.certificate(app, current, observed)
+        if desired.section.scheduler == "docker-local":
+            yield from plan_web.maintenance(app, current)
+            yield from plan_web.certificate(app, current, observed)
 
     def _restarts(self, changes: Sequence[Change]) -> Iterator[Change]:
         """One restart per app that needs it and that no later command replaces anyhow."""
@@ -156,7 +161,9 @@ def _host(
                 (Difference(f"network.{name}", "(none)", "exists"),),
                 (command("network:create", name),),
             )
-    if any(app.letsencrypt for app in apps):
+    if section.scheduler == "k3s":
+        yield from _registry_login(desired, observed)
+    elif any(app.letsencrypt for app in apps):
         for key, wanted in (
             ("email", section.letsencrypt_email),
             ("server", section.letsencrypt_server),
@@ -168,3 +175,21 @@ def _host(
                     (Difference(f"letsencrypt.{key}", have or "(none)", wanted),),
                     (command("letsencrypt:set", "--global", key, wanted),),
                 )
+
+
+def _registry_login(desired: DesiredHost, observed: ObservedHost) -> Iterator[Change]:
+    """Dokku does not tell who is logged in where, so a hash of the login is kept."""
+    k3s, password = desired.section.k3s, desired.registry_password
+    if password is None:
+        return
+    salt = f"{k3s.registry}\n{k3s.registry_user}".encode()
+    kept = hashlib.pbkdf2_hmac("sha256", password.text.encode(), salt, LOGIN_HASH_ROUNDS)
+    digest = {"registry login": kept.hex()}
+    if observed.digests.get("registry login") == digest["registry login"]:
+        return
+    login = command(
+        "registry:login", "--global", "--password-stdin", k3s.registry, k3s.registry_user,
+        stdin=password.text.encode(), stdin_from=f"<(printf %s {password.shell})",
+    )  # fmt: skip
+    difference = Difference("registry", "unknown", f"{k3s.registry_user} at {k3s.registry}")
+    yield Change("host", (difference,), (login,), digests=digest)

@@ -47,10 +47,9 @@ async def finish_web(applier: Applier, app: str) -> None:
     """After a deploy of a public app: nginx properties and the certificate that waited for it."""
     desired, transport = applier.desired, applier.transport
     target = desired.apps[app]
-    if not target.public:
+    if not target.public or desired.section.scheduler == "k3s":
         return
-    k3s = desired.section.scheduler == "k3s"
-    current = await read_app(transport, app, public=True, k3s=k3s)
+    current = await read_app(transport, app, public=True, k3s=False)
     names = await app_names(transport)
     owners = await domain_owners(transport, names)
     observed = ObservedHost(

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from migrate.dokku.desired import Value, app_models, config_sources, section_of
+from migrate.dokku.desired import REGISTRY_LOGIN, Value, app_models, config_sources, section_of
 from migrate.dokku.transport import CommandTimeoutError, execute
 from shared.manifest import Manifest
 from shared.manifest_dokku import ConfigSource
@@ -29,7 +29,11 @@ async def resolve(
     found: dict[ConfigSource, tuple[str | None, str]] = {}
     values: dict[tuple[str, str], Value] = {}
     missing: dict[tuple[str, str], str] = {}
-    for app, sources in config_sources(manifest).items():
+    password = section_of(manifest).k3s.registry_password
+    wanted = dict(config_sources(manifest))
+    if password is not None:
+        wanted[REGISTRY_LOGIN[0]] = {REGISTRY_LOGIN[1]: password}
+    for app, sources in wanted.items():
         for key, source in sources.items():
             if source not in found:
                 found[source] = await _value(manifest, source, env, folder)

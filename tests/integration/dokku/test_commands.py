@@ -6,12 +6,16 @@ import asyncio
 import copy
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from migrate.cli import app
+from migrate.exit_codes import exit_code
+from shared.errors import StranglerError
 from shared.manifest import Manifest
 from tests.dokku_host.host import FakeHost, make_host
 from tests.dokku_host.operator_side import applier_for
@@ -41,23 +45,34 @@ def host(provisioned: FakeHost) -> FakeHost:
     return FakeHost(provisioned.databases, copy.deepcopy(provisioned.state))
 
 
+@dataclass
+class Done:
+    """What an operator sees of a command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 class Operator:
-    """Runs the command in a checkout."""
+    """Types commands in a checkout; in this process, because starting one takes longer than most of them."""
 
     def __init__(self, server: DokkuServer, checkout: Path) -> None:
         self.environment = operator_environment(server)
         self.checkout = checkout
 
-    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "migrate.cli", *words],
-            cwd=self.checkout, env={**self.environment, "PYTHONPATH": str(ROOT)},
-            capture_output=True, text=True, check=False, timeout=110,
-        )  # fmt: skip
+    def __call__(self, *words: str) -> Done:
+        result = CliRunner().invoke(app, words, env=self.environment, standalone_mode=False)
+        error = result.exception
+        if error is None:
+            return Done(int(result.return_value or 0), result.stdout, result.stderr)
+        assert isinstance(error, StranglerError), repr(error)
+        return Done(int(exit_code(error)), result.stdout, result.stderr + error.message)
 
 
 @pytest.fixture
-def operator(server: DokkuServer, checkout: Path) -> Operator:
+def operator(server: DokkuServer, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Operator:
+    monkeypatch.chdir(checkout)
     return Operator(server, checkout)
 
 

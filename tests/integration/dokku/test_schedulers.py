@@ -12,10 +12,12 @@ from shared.manifest import Manifest
 from shared.manifest_dokku import DokkuSection
 from tests.dokku_host.direct import DirectTransport
 from tests.dokku_host.host import FakeHost
-from tests.dokku_host.operator_side import applier_for, deploy_directly, desired_for
+from tests.dokku_host.operator_side import ENVIRONMENT, applier_for, deploy_directly, desired_for
 
 APPS = ("router", "chat-service")
 K3S = {
+    "registry_user": "deployer",
+    "registry_password": {"env": "JWT_SECRETS"},
     "registry": "registry.example.com",
     "store_host": "10.0.0.5",
     "namespace": "live",
@@ -52,10 +54,13 @@ async def test_a_cluster_gets_registry_addresses_and_no_links(
         "registry:set chat-service server registry.example.com",
         "registry:set chat-service push-on-release true",
         "scheduler-k3s:set chat-service namespace live",
+        "scheduler-k3s:set router letsencrypt-email-prod ops@scenextras.com",
+        "registry:login --global --password-stdin registry.example.com deployer",
         "postgres:expose chat-db 10.0.0.5:15003",
     ):
         assert line in lines
     assert not [line for line in lines if ":link " in line or "network:set" in line]
+    assert host.state.registries == {"registry.example.com": ENVIRONMENT["JWT_SECRETS"]}
     assert not host.refused
 
 
