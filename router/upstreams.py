@@ -23,8 +23,6 @@ from router.upstream_connection import UpstreamConnection
 IDLE_SECONDS = 4.0
 #: A request that cannot be repeated gets a kept connection only when it was used this lately.
 UNSAFE_IDLE_SECONDS = 1.0
-#: Idle connections kept per address.
-MAX_IDLE = 128
 #: Pause between two looks at the name service, in seconds. Dokku moves an alias during a deploy.
 RESOLVE_SECONDS = 5.0
 #: Requests that may wait for a free connection when the limit is reached.
@@ -247,7 +245,7 @@ class Upstream:
         address = connection.pool_key
         assert isinstance(address, Address)  # noqa: S101 - set when it was made
         limit = min(IDLE_SECONDS, connection.idle_limit - 1.0)
-        if len(address.idle) >= MAX_IDLE or limit <= 0 or address not in self.addresses.entries:
+        if limit <= 0 or address not in self.addresses.entries:
             connection.close_idle()
             return
         connection.deadline = self._loop.time() + limit
