@@ -10,7 +10,7 @@ from migrate.split import keeper, loose_keys
 from migrate.split.backup import back_up
 from migrate.split.clean_up import drop_copies
 from migrate.split.context import SplitContext
-from migrate.split.fence import FenceState, fence_state, fenced_tables
+from migrate.split.fence import ACCEPTING, FenceState, fence_state, fenced_tables
 from migrate.split.follow_steps import drop_fence
 from migrate.split.model import SplitError, StateError
 from migrate.split.names import Direction, Side
@@ -46,7 +46,7 @@ class SharedOwns(Step[SplitContext]):
         if await has_scaffold(context, Side.SHARED):
             ownership = await read_ownership(context)
             shared = ownership.fences[Side.SHARED]
-            if shared not in (FenceState.OPEN, FenceState.ABSENT):
+            if shared is not FenceState.ABSENT and shared not in ACCEPTING:
                 raise StateError(
                     f"{ownership.describe()}; run `migrate rollback {service}` to its end first"
                 )

@@ -8,7 +8,7 @@ from enum import StrEnum
 from migrate.split.connection import Connection
 from migrate.split.context import SplitContext
 from migrate.split.model import MovedTable
-from migrate.split.names import Names, quote
+from migrate.split.names import Names, literal, quote
 from migrate.split.row_filter import qualify
 
 
@@ -17,7 +17,8 @@ class FenceState(StrEnum):
 
     ABSENT = "absent"  # no trigger anywhere
     OPEN = "open"  # every trigger is there and disabled
-    FENCED = "fenced"  # every trigger is there and enabled
+    PASSING = "passing"  # every trigger is enabled, and the gate lets everybody through
+    FENCED = "fenced"  # every trigger is enabled and the gate is shut
     MIXED = "mixed"  # a hand has been at work
 
 
@@ -88,7 +89,24 @@ async def fence_state(
     found = {row["enabled"] for row in rows}
     if len(rows) < len(wanted) or len(found) > 1:
         return FenceState.MIXED
-    return FenceState.FENCED if found == {"O"} else FenceState.OPEN
+    if found != {"O"}:
+        return FenceState.OPEN
+    gate = await connection.fetchval(f"SELECT last_value FROM {names.relation('gate')}")
+    return FenceState.PASSING if gate > 0 else FenceState.FENCED
+
+
+#: States in which a side takes writes.
+ACCEPTING = frozenset({FenceState.OPEN, FenceState.PASSING})
+
+
+def shut_sql(names: Names, tables: Iterable[MovedTable], number: int) -> str:
+    """Shut a side, as part of a transaction that holds its tables.
+
+    The gate is a sequence, so that shutting it is not undone by a rollback; with the triggers
+    disabled again it means nothing.
+    """
+    shut = f"SELECT setval({literal(names.relation('gate'))}::regclass, {-number}); "
+    return shut + alter_sql(names, tables, "ENABLE")
 
 
 async def hit_counts(connection: Connection, names: Names) -> int:
@@ -102,6 +120,7 @@ async def hit_counts(connection: Connection, names: Names) -> int:
 
 def describe_owner(shared: FenceState, own: FenceState) -> str:
     """One sentence about who accepts writes."""
+    shared, own = (FenceState.OPEN if state in ACCEPTING else state for state in (shared, own))
     sentences = {
         (FenceState.ABSENT, FenceState.ABSENT): "the tables are not split",
         (FenceState.OPEN, FenceState.FENCED): "the shared database owns the tables",

@@ -70,9 +70,7 @@ class PrepareFence(Step[SplitContext]):
     async def check(self, context: SplitContext) -> Check:
         shared = await context.control(Side.SHARED)
         state = await fence_state(shared, context.names, fenced_tables(context))
-        if state in (FenceState.OPEN, FenceState.FENCED):
-            return done(state)
-        return needed(state)
+        return needed(state) if state in (FenceState.ABSENT, FenceState.MIXED) else done(state)
 
     async def apply(self, context: SplitContext) -> Mapping[str, Any]:
         """Created and disabled in one short transaction, so that no writer ever meets it."""

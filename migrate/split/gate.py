@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrate.split.drift import find_drift
-from migrate.split.fence import alter_sql, fenced_tables
+from migrate.split.fence import FenceState, fenced_tables, shut_sql
 from migrate.split.locks import lock_tables
 from migrate.split.model import SplitError
 from migrate.split.names import Direction, Side
@@ -129,6 +129,8 @@ async def reasons_against(context: SwitchContext) -> list[str]:
     ownership = await read_ownership(split)
     if ownership.owner is not direction.source:
         return [ownership.describe()]
+    if ownership.fences[direction.source] is not FenceState.OPEN:
+        return [f"the fence of the {direction.source} side is not disabled yet"]
     await context.learn_tables()
     reasons = await _stream_reasons(context)
     reasons += await _session_reasons(context)
@@ -229,7 +231,7 @@ async def rehearse_pause(context: SwitchContext) -> Prediction:
     locker = await context.session(side, "fence")
     monitor = await context.session(side, "monitor")
     target = await context.session(direction.target, "monitor")
-    enable = alter_sql(split.names, fenced_tables(split), "ENABLE")
+    enable = shut_sql(split.names, fenced_tables(split), context.number)
     trips, fences, flushes = [], [], []
     await warm_up(context)
     for _ in range(PROBES):

@@ -30,7 +30,7 @@ class Switch:
 
 
 def tables_sql(names: Names) -> str:
-    """Token, switch record, clean-up records and the canary's table."""
+    """Token, gate, switch record, clean-up records and the canary's table."""
     schema = quote(names.schema)
     return f"""
 CREATE SCHEMA IF NOT EXISTS {schema};
@@ -43,6 +43,7 @@ CREATE TABLE IF NOT EXISTS {schema}.switch (
   number bigint NOT NULL, role text NOT NULL CHECK (role IN ('fenced', 'opened')),
   direction text NOT NULL, open_lsn pg_lsn, at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (number, role));
+CREATE SEQUENCE IF NOT EXISTS {schema}.gate AS bigint MINVALUE {-(2**62)} START WITH 0;
 CREATE TABLE IF NOT EXISTS {schema}.object (
   kind text NOT NULL, identity text NOT NULL, definition text NOT NULL DEFAULT '',
   at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (kind, identity));
@@ -60,17 +61,31 @@ CREATE TABLE IF NOT EXISTS {schema}.canary (
 """
 
 
-def functions_sql(names: Names, side: Side, open_sql: str) -> str:
+def functions_sql(names: Names, side: Side) -> str:
     """The fence, and what the apply worker runs when the token arrives.
 
-    `open_sql` disables the fence of every table of this side; the apply worker runs it when the
-    other side's fence transaction, which says so in the token, has come through: the commit of the
-    loser opens the winner, whatever has become of the tool by then.
+    A side refuses writes while its fence triggers are enabled and its gate is shut (not above 0).
+    Shutting is done by enabling the triggers, which is part of a transaction and seen by everybody
+    who comes after it, however old their snapshot. Opening is done at the gate, a sequence: it needs
+    no lock, and no snapshot hides it. The apply worker opens it when the fence transaction of the
+    other side, which says so in the token, has come through: the commit of the loser opens the
+    winner, whatever has become of the tool by then.
     """
     schema = quote(names.schema)
     return f"""
 CREATE OR REPLACE FUNCTION {schema}.fence() RETURNS trigger LANGUAGE plpgsql AS $fence$
+DECLARE
+  position bigint;
 BEGIN
+  SELECT last_value INTO position FROM {schema}.gate;
+  IF position > 0 THEN
+    IF TG_LEVEL = 'STATEMENT' THEN
+      RETURN NULL;
+    ELSIF TG_OP = 'DELETE' THEN
+      RETURN OLD;
+    END IF;
+    RETURN NEW;
+  END IF;
   PERFORM {schema}.note_hit(format('%I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME), TG_OP);
   RAISE EXCEPTION 'table %.% is owned by another database', TG_TABLE_SCHEMA, TG_TABLE_NAME
     USING ERRCODE = '{TABLES_MOVED}', HINT = 'read the placement again and retry there';
@@ -78,11 +93,9 @@ END $fence$;
 CREATE OR REPLACE FUNCTION {schema}.open(p_number bigint, p_direction text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $open$
 BEGIN
+  PERFORM setval({literal(names.relation("gate"))}::regclass, p_number);
   INSERT INTO {schema}.switch (number, role, direction) VALUES (p_number, 'opened', p_direction)
     ON CONFLICT DO NOTHING;
-  IF FOUND THEN
-    {open_sql}
-  END IF;
 END $open$;
 CREATE OR REPLACE FUNCTION {schema}.on_token() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $token$
@@ -98,17 +111,18 @@ CREATE TRIGGER on_token BEFORE UPDATE ON {schema}.token FOR EACH ROW EXECUTE FUN
 ALTER TABLE {schema}.token ENABLE REPLICA TRIGGER on_token;
 REVOKE ALL ON FUNCTION {schema}.open(bigint, text), {schema}.on_token() FROM PUBLIC;
 GRANT USAGE ON SCHEMA {schema} TO PUBLIC;
+GRANT SELECT ON SEQUENCE {schema}.gate TO PUBLIC;
 """
 
 
-async def create_scaffold(context: SplitContext, side: Side, open_sql: str) -> None:
+async def create_scaffold(context: SplitContext, side: Side) -> None:
     """Everything of the split's schema on one side, in one transaction; idempotent."""
     names = context.names
     connection = await context.control(side)
     async with connection.transaction():
         await connection.execute(tables_sql(names))
         await connection.execute(fence_hits.definition(names, context.facts[side].version))
-        await connection.execute(functions_sql(names, side, open_sql))
+        await connection.execute(functions_sql(names, side))
 
 
 async def has_scaffold(context: SplitContext, side: Side) -> bool:

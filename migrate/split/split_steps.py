@@ -12,8 +12,8 @@ from migrate.split.clean_up import drop_copies
 from migrate.split.context import SplitContext
 from migrate.split.copy import TableCopy, plan_tasks, truncate_sql
 from migrate.split.fence import (
+    ACCEPTING,
     FenceState,
-    alter_sql,
     create_trigger_sql,
     describe_owner,
     fence_state,
@@ -76,9 +76,8 @@ class Scaffold(Step[SplitContext]):
         return done() if len(found) == len(Side) else needed()
 
     async def apply(self, context: SplitContext) -> Mapping[str, Any]:
-        opening = alter_sql(context.names, fenced_tables(context), "DISABLE")
         for side in Side:
-            await create_scaffold(context, side, opening)
+            await create_scaffold(context, side)
         return {"schema": context.names.schema}
 
     async def undo(self, context: SplitContext) -> None:
@@ -141,7 +140,7 @@ class GuardTarget(Step[SplitContext]):
         state = await fence_state(own, context.names, fenced_tables(context))
         if state is FenceState.FENCED:
             return done()
-        if state is FenceState.OPEN:
+        if state in ACCEPTING:
             raise SplitError(
                 f"the own database of {context.spec.service} is open for writes;"
                 f" `migrate db status {context.spec.service}` shows who owns the tables"

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from migrate.split.connection import CONNECTION_LOST, Connection, close
 from migrate.split.context import SplitContext
-from migrate.split.fence import FenceState, describe_owner, fence_state, fenced_tables
+from migrate.split.fence import ACCEPTING, FenceState, describe_owner, fence_state, fenced_tables
 from migrate.split.follow_steps import lock_order
 from migrate.split.locks import Locked, LockOrder
 from migrate.split.model import StateError
 from migrate.split.names import Direction, Side
+from migrate.split.publication import find_subscription
 from migrate.split.scaffold import Switch, has_scaffold, read_switches
 from migrate.split.sequences import SequenceReader, SequenceValue, find_sequences
 
@@ -49,11 +50,10 @@ class Ownership:
     @property
     def owner(self) -> Side | None:
         """The side that accepts writes; None while a switch is under way or a hand was at work."""
-        if self.fences[Side.SHARED] in (FenceState.OPEN, FenceState.ABSENT):
-            return Side.SHARED if self.fences[Side.OWN] is FenceState.FENCED else None
-        if self.fences == {Side.SHARED: FenceState.FENCED, Side.OWN: FenceState.OPEN}:
-            return Side.OWN
-        return None
+        shared, own = self.fences[Side.SHARED], self.fences[Side.OWN]
+        if own is FenceState.FENCED and (shared in ACCEPTING or shared is FenceState.ABSENT):
+            return Side.SHARED
+        return Side.OWN if shared is FenceState.FENCED and own in ACCEPTING else None
 
     @property
     def last(self) -> Switch | None:
@@ -94,6 +94,7 @@ class SwitchContext:
     target_oids: list[int] = field(default_factory=list)
     sequences: SequenceReader = field(default_factory=lambda: SequenceReader((), ()))
     sessions: dict[str, Connection] = field(default_factory=dict)
+    locker: Connection | None = None  # holds the lock; never replaced by another connection
     locked: Locked | None = None
     token: int | None = None
     is_applied: bool = False
@@ -116,11 +117,8 @@ class SwitchContext:
         ownership = await read_ownership(split)
         number = ownership.number_for(direction)
         is_known = any(switch.number == number for switch in ownership.switches)
-        if not is_known and ownership.owner is not direction.source:
-            raise StateError(
-                f"a switch of {split.spec.service} from the {direction.source} side is not possible:"
-                f" {ownership.describe()}"
-            )
+        if not is_known:
+            await _refuse_unless_ready(split, direction, ownership)
         return cls(split, direction, number, options or SwitchOptions())
 
     async def session(self, side: Side, role: str) -> Connection:
@@ -145,10 +143,6 @@ class SwitchContext:
     async def is_fenced(self) -> bool:
         """Whether the losing side has committed this switch: the point of no return."""
         return await self._has_row(self.direction.source, "fenced")
-
-    async def is_opened(self) -> bool:
-        """Whether the winning side has opened."""
-        return await self._has_row(self.direction.target, "opened")
 
     async def _has_row(self, side: Side, role: str) -> bool:
         connection = await self.split.control(side)
@@ -205,7 +199,7 @@ class SwitchContext:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await self.preparing
             self.preparing = None
-        locker = self.sessions.pop(f"{self.direction.source}/fence", None)
+        locker, self.locker = self.locker, None
         if locker is not None and not locker.is_closed():
             with contextlib.suppress(*CONNECTION_LOST, TimeoutError):
                 await locker.execute("ROLLBACK", timeout=1.0)
@@ -238,3 +232,22 @@ class SwitchContext:
             "stalls_ms": [round(stall, 2) for stall in self.stalls_ms],
             "timeline_ms": self.timeline(),
         }
+
+
+async def _refuse_unless_ready(
+    split: SplitContext, direction: Direction, ownership: Ownership
+) -> None:
+    """A new switch begins where the last one has ended: at an owner that is followed."""
+    service = split.spec.service
+    if ownership.owner is not direction.source:
+        raise StateError(
+            f"a switch of {service} from the {direction.source} side is not possible:"
+            f" {ownership.describe()}"
+        )
+    followed = await find_subscription(split, direction)
+    if followed is None or not followed.enabled:
+        last = "cutover" if direction is Direction.REVERSE else "rollback"
+        raise StateError(
+            f"the {direction.target} side does not follow yet, because the last switch was"
+            f" interrupted; `migrate {last} {service}` finishes it"
+        )

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from migrate.split.desk import STATE_AFTER
+from migrate.split.fence import FenceState, alter_sql, fence_state, fenced_tables
+from migrate.split.follow_steps import lock_order
+from migrate.split.locks import lock_tables
 from migrate.split.model import SplitError
 from migrate.split.names import Direction
 from migrate.split.publication import (
@@ -25,6 +29,9 @@ from shared.control.errors import BarrierTimeoutError
 
 #: Longest wait for the first token of the stream that was turned round, in seconds.
 ARMED_SECONDS = 20.0
+#: Longest wait of writers for one attempt to disable the new owner's fence, and how many there are.
+UNGUARD_LOCK_MS = 20
+UNGUARD_ATTEMPTS = 200
 
 
 class Ready(Step[SwitchContext]):
@@ -230,6 +237,39 @@ class Armed(Step[SwitchContext]):
         )
         context.mark("armed")
         return {"round_trip_ms": round(milliseconds, 2)}
+
+
+class Unguard(Step[SwitchContext]):
+    """The new owner's fence triggers are disabled: its gate is open anyway, now nobody asks it."""
+
+    name = "unguard"
+    title = "disable the fence of the new owner, whose gate is open"
+    deadline_seconds = 120.0
+
+    async def check(self, context: SwitchContext) -> Check:
+        state = await self._state(context)
+        return done(state) if state is FenceState.OPEN else needed(state)
+
+    async def apply(self, context: SwitchContext) -> Mapping[str, Any]:
+        """Needs the tables for a moment. Nothing hurries, so writers wait only a little per attempt."""
+        split, side = context.split, context.direction.target
+        limits = replace(
+            split.limits, lock_timeout_ms=UNGUARD_LOCK_MS, lock_attempts=UNGUARD_ATTEMPTS
+        )
+        locker = await context.session(side, "unguard")
+        locked = await lock_tables(
+            locker,
+            await context.session(side, "monitor"),
+            await lock_order(split, side),
+            limits,
+            is_superuser=split.facts[side].is_superuser,
+        )
+        await locker.execute(f"{alter_sql(split.names, fenced_tables(split), 'DISABLE')} COMMIT")
+        return {"failed_attempts": locked.failed_attempts}
+
+    async def _state(self, context: SwitchContext) -> FenceState:
+        connection = await context.split.control(context.direction.target)
+        return await fence_state(connection, context.split.names, fenced_tables(context.split))
 
 
 class ForgetSlot(Step[SwitchContext]):

@@ -19,6 +19,7 @@ from migrate.split.switch_after import (
     Release,
     SkipEcho,
     StopFollowing,
+    Unguard,
 )
 from migrate.split.switch_steps import Applied, Fence, Flush, Lock, Open, Token
 from migrate.steps import Plan
@@ -50,6 +51,7 @@ def switch_plan(direction: Direction) -> Plan[SwitchContext]:
             FollowBack(),
             Armed(),
             Proof(),
+            Unguard(),
             ForgetSlot(),
             WatchReads(),
         ),

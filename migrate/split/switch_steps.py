@@ -7,11 +7,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import asyncpg
-
 from migrate.split.connection import Connection
-from migrate.split.fence import FenceState, alter_sql, fence_state, fenced_tables
-from migrate.split.locks import cancel_autovacuum, lock_tables
+from migrate.split.fence import fenced_tables, shut_sql
+from migrate.split.locks import lock_tables
 from migrate.split.model import SplitError
 from migrate.split.names import Direction, Names, literal
 from migrate.split.sequences import SequenceValue, targets
@@ -21,8 +19,6 @@ from migrate.steps import Check, Step, done, needed
 
 #: Pause between two looks at the winner, in seconds.
 POLL_SECONDS = 0.0005
-#: Looks between two calls to autovacuum, which may stand in the way of the apply worker.
-LOOKS_PER_CANCEL = 20
 
 
 #: Sets sequences ($1 names, $2 values), then marks a position in the WAL, which is the last column;
@@ -82,30 +78,31 @@ class Lock(UrgentStep):
     async def apply(self, context: SwitchContext) -> Mapping[str, Any]:
         split, side = context.split, context.direction.source
         await context.learn_tables()
-        target = await context.session(context.direction.target, "monitor")
-        await cancel_autovacuum(target, context.target_oids)
+        locker = await context.session(side, "fence")
         locked = await lock_tables(
-            await context.session(side, "fence"),
+            locker,
             await context.session(side, "monitor"),
             context.order,
             split.limits,
             is_superuser=split.facts[side].is_superuser,
         )
+        context.locker = locker
         context.locked = locked
         context.failed_attempts += locked.failed_attempts
         context.marks["requested"] = locked.requested_at
         context.marks["locked"] = locked.granted_at
-        context.preparing = asyncio.create_task(prepare_fence(context))
+        context.preparing = asyncio.create_task(prepare_fence(context, locker))
         return {"failed_attempts": context.failed_attempts}
 
     async def take_back(self, context: SwitchContext) -> None:
         await context.let_go()
 
 
-async def prepare_fence(context: SwitchContext) -> list[SequenceValue]:
+async def prepare_fence(context: SwitchContext, locker: Connection) -> list[SequenceValue]:
     """While the token travels: enable the fence, not committed yet, and read the sequences."""
-    locker = await context.session(context.direction.source, "fence")
-    await locker.execute(alter_sql(context.split.names, fenced_tables(context.split), "ENABLE"))
+    await locker.execute(
+        shut_sql(context.split.names, fenced_tables(context.split), context.number)
+    )
     values = await context.sequences.read(locker)
     context.mark("prepared")
     return values
@@ -223,9 +220,11 @@ class Fence(UrgentStep):
         return done("the switch is committed") if await context.is_fenced() else needed()
 
     async def apply(self, context: SwitchContext) -> Mapping[str, Any]:
-        if context.locked is None or context.open_lsn is None or not context.is_applied:
+        locker = context.locker
+        if locker is None or context.open_lsn is None or not context.is_applied:
             raise SplitError("the fence has no lock to commit; run the command again")
-        locker = await context.session(context.direction.source, "fence")
+        # on the connection that holds the lock or not at all: if the server has ended it meanwhile,
+        # this fails, and nothing has happened
         names = context.split.names
         await locker.execute(
             f"INSERT INTO {names.relation('switch')} (number, role, direction, open_lsn)"
@@ -239,12 +238,9 @@ class Fence(UrgentStep):
         return {"open_lsn": context.open_lsn}
 
 
-def is_opened_sql(names: Names) -> str:
-    """Whether the winner has recorded switch $1 as opened."""
-    return (
-        f"SELECT EXISTS (SELECT FROM {names.relation('switch')}"
-        " WHERE number = $1 AND role = 'opened')"
-    )
+def gate_sql(names: Names) -> str:
+    """Where the gate of a side stands: the number of the switch that opened it, if it is open."""
+    return f"SELECT last_value FROM {names.relation('gate')}"
 
 
 async def warm_up(context: SwitchContext) -> None:
@@ -256,8 +252,7 @@ async def warm_up(context: SwitchContext) -> None:
     await wait_for_token(target, split.names, value, context.direction, 5.0)
     await context.sequences.read(await context.session(context.direction.source, "fence"))
     await flush(target)
-    await target.fetchval(is_opened_sql(split.names), context.number)
-    await cancel_autovacuum(target, context.target_oids)
+    await target.fetchval(gate_sql(split.names))
 
 
 class Open(UrgentStep):
@@ -268,60 +263,30 @@ class Open(UrgentStep):
     deadline_seconds = 30.0
 
     async def check(self, context: SwitchContext) -> Check:
-        if not await context.is_opened():
+        target = await context.split.control(context.direction.target)
+        if await target.fetchval(gate_sql(context.split.names)) != context.number:
             return needed()
-        own = await context.split.control(context.direction.target)
-        state = await fence_state(own, context.split.names, fenced_tables(context.split))
-        if state is not FenceState.OPEN:
-            return needed(f"the fence is {state}")
         context.marks.setdefault("opened", time.monotonic())
         return done("the apply worker has opened it")
 
     async def apply(self, context: SwitchContext) -> Mapping[str, Any]:
-        await context.learn_tables()
+        """Wait for the apply worker for a while. The loser has committed: opening is right anyway."""
         target = await context.session(context.direction.target, "monitor")
-        names, limits = context.split.names, context.split.limits
+        names = context.split.names
         loop = asyncio.get_running_loop()
-        until = loop.time() + limits.open_seconds
-        statement = is_opened_sql(names)
-        looks = 0
-        while not await target.fetchval(statement, context.number):
-            looks += 1
+        until = loop.time() + context.split.limits.open_seconds
+        by_hand = False
+        while await target.fetchval(gate_sql(names)) != context.number:
             if loop.time() > until:
-                await self._by_hand(context)
-                looks = -1
-                break
-            if looks % LOOKS_PER_CANCEL == 0:
-                await cancel_autovacuum(target, context.target_oids)
+                by_hand = True
+                await target.execute(
+                    f"SELECT {names.relation('open')}($1, $2)",
+                    context.number,
+                    context.direction.value,
+                )
             await asyncio.sleep(POLL_SECONDS)
         context.mark("opened")
-        return {"by_hand": looks < 0}
-
-    async def _by_hand(self, context: SwitchContext) -> None:
-        """The apply worker did not come: the loser has committed, so opening is right anyway."""
-        side = context.direction.target
-        names, limits = context.split.names, context.split.limits
-        connection = await context.session(side, "open")
-        for _ in range(limits.lock_attempts):
-            await cancel_autovacuum(connection, context.target_oids)
-            try:
-                async with connection.transaction():
-                    await connection.execute(
-                        f"SET LOCAL lock_timeout = '{limits.lock_timeout_ms}ms'"
-                    )
-                    await connection.execute(
-                        f"SELECT {names.relation('open')}($1, $2)",
-                        context.number,
-                        context.direction.value,
-                    )
-            except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
-                await asyncio.sleep(limits.lock_backoff_seconds)
-            else:
-                return
-        raise SplitError(
-            f"the {side} database does not open: something holds its tables;"
-            " see pg_stat_activity there and run the command again"
-        )
+        return {"by_hand": by_hand}
 
     async def undo(self, context: SwitchContext) -> None:
         raise PastReturnError(context.direction, context.split.spec.service)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from migrate.split.fence import FenceState
+from migrate.split.fence import ACCEPTING, FenceState
 from migrate.split.names import Direction, Side
 from migrate.split.operations import run_split, run_switch
 from migrate.split.stream import TokenLateError
@@ -104,7 +104,7 @@ async def test_a_worker_frozen_behind_the_fence_is_replaced_by_the_command(
         context.observer = freeze_at_fence
         switch = asyncio.create_task(run_switch(context, Direction.FORWARD))
         async with asyncio.timeout(30):
-            while (await ownership_of(pair)).get(Side.OWN) is not FenceState.OPEN:
+            while (await ownership_of(pair)).get(Side.OWN) not in ACCEPTING:
                 await asyncio.sleep(0.02)
         os.kill(worker, signal.SIGCONT)
         await switch
