@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from migrate.dokku import reports
 from migrate.dokku.apply import Applier
-from migrate.dokku.argv import command
+from migrate.dokku.argv import LONG_SECONDS, command
 from migrate.dokku.observed import exists, report
 from migrate.dokku.repository import Repository, push_url
 from migrate.dokku.settle import finish_web, give_rights
@@ -93,7 +94,7 @@ class Deployer:
     async def _candidate(self, app: str, revision: str) -> Candidate:
         if not await exists(self.transport, app):
             return Candidate(app, "", f"not on the host; run `migrate dokku apply {app}` first")
-        running = (await report(self.transport, "apps", app)).get("deploy-source-metadata", "")
+        running = await self.running(app)
         if running == revision:
             return Candidate(app, running, "")
         if not await self.repository.has(running):
@@ -106,6 +107,16 @@ class Deployer:
         files = await self.repository.changed(running, revision, paths)
         reason = f"{len(files)} file(s) changed since {running[:12]}" if files else ""
         return Candidate(app, running, reason, files)
+
+    async def running(self, app: str) -> str:
+        """The commit whose deploy succeeded last; empty when nothing was deployed."""
+        found = await report(self.transport, "apps", app)
+        source = found.get("deploy-source-metadata", "")
+        if commit := re.search(r"\b[0-9a-f]{40}\b", source):
+            return commit[0]
+        if not source:
+            return ""
+        return await self.repository.remote(self.url(app), self.section.deploy_branch)
 
     async def deploy(
         self, apps: Sequence[str], revision: str, *, force: bool = False
@@ -150,11 +161,17 @@ class Deployer:
         async with self._settling:
             await give_rights(self.applier, app)
         self.on_push(app, revision)
-        pushed = await self.repository.push(
-            self.url(app), revision, self.section.deploy_branch, force=force
-        )
-        if pushed.exit != 0:
-            raise DeployFailedError(app, revision, _last_words(pushed.complaint), ())
+        if await self.repository.remote(self.url(app), self.section.deploy_branch) == revision:
+            # the branch is there already, so a push would deploy nothing
+            built = await self.transport.run(
+                command("ps:rebuild", app, timeout_seconds=LONG_SECONDS)
+            )
+        else:
+            built = await self.repository.push(
+                self.url(app), revision, self.section.deploy_branch, force=force
+            )
+        if built.exit != 0:
+            raise DeployFailedError(app, revision, _last_words(built.complaint), ())
         await self._prove(app, revision)
         await finish_web(self.applier, app)
         await self.repository.remember(app, revision)
@@ -164,8 +181,7 @@ class Deployer:
 
     async def _prove(self, app: str, revision: str) -> None:
         """A push may end with 0 and deploy nothing: ask the host what runs."""
-        found = await report(self.transport, "apps", app)
-        source = found.get("deploy-source-metadata", "")
+        source = await self.running(app)
         if source != revision:
             runs = source[:12] or "nothing"
             raise DeployFailedError(
@@ -183,7 +199,7 @@ class Deployer:
 
     async def previous(self, app: str) -> str:
         """The commit to go back to: the last other one that was proven to run."""
-        running = (await report(self.transport, "apps", app)).get("deploy-source-metadata", "")
+        running = await self.running(app)
         answer = await must(
             self.transport, command("builds:list", app, "--format", "json", "--status", "succeeded")
         )

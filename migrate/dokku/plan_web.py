@@ -105,7 +105,8 @@ def nginx(app: DesiredApp, current: ObservedApp) -> Iterator[Change]:
             differences.append(Difference(f"nginx.{key}", have or "(default)", value))
             commands.append(command("nginx:set", app.name, key, value))
     for key, have in sorted(current.reports.get("nginx", {}).items()):
-        if have and key not in wanted and is_own_nginx_key(key):
+        by_hand = have not in {"", current.get("nginx", f"global-{key}")}
+        if by_hand and key not in wanted and is_own_nginx_key(key):
             differences.append(Difference(f"nginx.{key}", have, "(default)"))
             commands.append(command("nginx:set", app.name, key))
     if not differences:

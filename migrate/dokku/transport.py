@@ -1,4 +1,7 @@
-"""Ways to run a Dokku command: OpenSSH, the local program, or print only; decides nothing about the commands."""
+"""Ways to run a Dokku command: OpenSSH or the local program; decides nothing about the commands.
+
+To print commands only, see `migrate.dokku.script` and `apply --dry-run`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from migrate.dokku.argv import DokkuCommand, shell_line, ssh_line
+from migrate.dokku.argv import DokkuCommand, ssh_line
 from shared.errors import OperatorError, PeerError
 
 #: Exit code of ssh itself when there is no connection.
@@ -260,17 +263,6 @@ class LocalTransport:
             )
         except FileNotFoundError as error:
             raise HostUnreachableError("this machine", f"{self._program[0]} not found") from error
-
-
-class PrintTransport:
-    """Runs nothing: keeps the lines that would be run, and answers everything with success."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    async def run(self, command: DokkuCommand) -> Answer:
-        self.lines.append(shell_line(command))
-        return Answer(0, b"", b"")
 
 
 _READING = ("report", "exists", "list", "linked", "links", "info", "export", "locked", "show")

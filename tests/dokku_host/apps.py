@@ -340,8 +340,10 @@ def ps_rebuild(host: FakeHost, call: Call) -> None:
     app = host.app(call.args[0])
     if app.containers is None:
         raise RefusedError(f"App {app.name} has not been deployed")
+    app.containers.revision = app.pushed or app.containers.revision
     if not redeploy(host, app):
         raise RefusedError("Failed to rebuild")
+    app.source = app.containers.revision
 
 
 @handles("checks:enable")

@@ -70,6 +70,7 @@ def receive(
         if ref != f"refs/heads/{branch}":
             return f" !     WARNING: deploy did not complete, you must push to {branch}.\n"
         if name in host.silent_pushes:
+            app.pushed = revision
             return ""
         if app.locked:
             raise RefusedError(f"App {name} is currently being deployed or locked")
@@ -96,7 +97,7 @@ def receive(
             app.running = app.containers is not None and app.running
             raise RefusedError("web container failed its checks")
         _replace(host, app, revision)
-        app.source = revision
+        app.source = app.pushed = revision
         build.status = "succeeded"
         build_vhost(host, app)
         return f"=====> Application deployed: {name}\n"

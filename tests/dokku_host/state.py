@@ -53,6 +53,7 @@ class App:
     stopped: bool = False
     containers: Container | None = None
     source: str = ""
+    pushed: str = ""  # what the deploy branch of the app's repository is at
     procfile: dict[str, str] = field(default_factory=dict)
     app_json: dict[str, Any] = field(default_factory=dict)
     builds: list[Build] = field(default_factory=list)

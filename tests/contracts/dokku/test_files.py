@@ -10,7 +10,8 @@ import pytest
 
 from migrate.dokku.desired import app_models
 from migrate.dokku.doctor import pinned_plugins
-from migrate.dokku.grammar import check, versions
+from migrate.dokku.grammar import check
+from migrate.dokku.grammar_facts import versions
 from migrate.dokku.procfile import json_with_comments, processes
 from shared.manifest import load_manifest
 

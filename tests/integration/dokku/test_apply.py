@@ -25,7 +25,6 @@ from migrate.dokku.transport import (
     CommandTimeoutError,
     HostUnreachableError,
     LocalTransport,
-    PrintTransport,
     SshTransport,
 )
 from shared.manifest import Manifest
@@ -361,13 +360,6 @@ async def test_a_command_that_hangs_is_given_up(tmp_path: Path) -> None:
 async def test_a_missing_program_is_named() -> None:
     with pytest.raises(HostUnreachableError, match="no-dokku-here not found"):
         await LocalTransport(("no-dokku-here",)).run(command("apps:list"))
-
-
-async def test_print_only_runs_nothing_and_shows_no_secret() -> None:
-    transport = PrintTransport()
-    one = command("config:import", "chat", "-", stdin=b"secret", stdin_from="values.json")
-    assert (await transport.run(one)).exit == 0
-    assert transport.lines == ["dokku config:import chat - < values.json"]
 
 
 async def test_notes_say_what_is_left_alone(host: FakeHost, manifest: Manifest) -> None:

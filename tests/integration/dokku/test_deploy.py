@@ -105,6 +105,23 @@ async def test_a_push_that_deploys_nothing_is_not_believed(
     assert "the host runs nothing" in caught.value.problem
 
 
+async def test_a_branch_that_is_there_already_is_rebuilt(
+    session: Session, host: FakeHost, checkout: Path
+) -> None:
+    """Once a push has moved the branch without a deploy, pushing again would never help."""
+    await deploy(session)
+    (checkout / "services/content/code.py").write_text("VERSION = 2\n")
+    second = commit(checkout, "pushed in silence")
+    host.silent_pushes.add("content-service")
+    with pytest.raises(DeployFailedError):
+        await deploy(session)
+    host.silent_pushes.clear()
+    host.log.clear()
+    await deploy(session)
+    assert host.state.apps["content-service"].source == second
+    assert "ps:rebuild content-service" in host.changes()
+
+
 async def test_a_push_to_another_branch_deploys_nothing_and_is_noticed(
     session: Session, host: FakeHost
 ) -> None:

@@ -352,6 +352,37 @@ async def test_a_drift_is_found_and_mended_with_the_fewest_commands(
         assert app.containers.scale == app.scale
 
 
+async def test_every_property_of_the_manifest_is_watched(live: Applier, host: FakeHost) -> None:
+    """No property of any app can be changed by hand without being seen, and each has its own line."""
+    values = {
+        "network": "elsewhere",
+        "ps.restart-policy": "always",
+        "ps.stop-timeout-seconds": "7",
+        "checks": "7",
+        "builder.selected": "pack",
+        "scheduler": "null",
+    }
+    seen = 0
+    for name in ("router", "content-service"):
+        for (plugin, key), wanted in live.desired.apps[name].properties.items():
+            other = values.get(f"{plugin}.{key}") or values.get(plugin) or "77"
+            assert other != wanted
+            place = (plugin, name, key)
+            before = host.state.properties.get(place)
+            host.state.properties[place] = other
+            plan = await live.plan((name,))
+            keys = [d.key for c in plan.changes for d in c.differences if d.key != "containers"]
+            assert keys == [f"{plugin}.{key}"], (name, plugin, key)
+            setting = [one for one in plan.commands if one.name == f"{plugin}:set"]
+            assert len(setting) == 1
+            if before is None:
+                del host.state.properties[place]
+            else:
+                host.state.properties[place] = before
+            seen += 1
+    assert seen >= 34
+
+
 async def test_a_table_right_that_was_given_by_hand_is_taken_back(
     live: Applier, host: FakeHost
 ) -> None:

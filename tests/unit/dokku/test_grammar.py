@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from migrate.dokku.argv import UnsafeWordError, command, ssh_line
-from migrate.dokku.grammar import GrammarError, check, load, versions
+from migrate.dokku.grammar import GrammarError, check
+from migrate.dokku.grammar_facts import load, versions
 from migrate.dokku.transport import Redactor, is_read
 
 GOOD = (
