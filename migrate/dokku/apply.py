@@ -9,8 +9,9 @@ from migrate.dokku.argv import DokkuCommand
 from migrate.dokku.change import Change, Effect, Plan
 from migrate.dokku.desired import DesiredHost
 from migrate.dokku.digests import Digests, NoDigests
-from migrate.dokku.observed import ObservedHost, observe, report
+from migrate.dokku.observed import ObservedHost
 from migrate.dokku.plan import Planner
+from migrate.dokku.reading import observe, report
 from migrate.dokku.transport import Redactor, Transport, must
 from shared.errors import OperatorError
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from migrate.dokku import reports
 from migrate.dokku.apply import Applier
 from migrate.dokku.argv import LONG_SECONDS, command
-from migrate.dokku.observed import exists, report
+from migrate.dokku.reading import exists, report
 from migrate.dokku.repository import Repository, push_url
 from migrate.dokku.settle import finish_web, give_rights
 from migrate.dokku.transport import Transport, must

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from migrate.dokku import reports
 from migrate.dokku.argv import command
-from migrate.dokku.observed import exists
 from migrate.dokku.procfile import json_with_comments, processes
+from migrate.dokku.reading import exists
 from migrate.dokku.session import Session
 from migrate.dokku.transport import must
 from shared.errors import StranglerError

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from migrate.dokku import reports
 from migrate.dokku.argv import command
-from migrate.dokku.observed import ObservedApp, gather, read_app
+from migrate.dokku.observed import ObservedApp
 from migrate.dokku.plan_web import is_own_nginx_key
+from migrate.dokku.reading import gather, read_app
 from migrate.dokku.session import find_target, ssh_options
 from migrate.dokku.transport import LocalTransport, SshTransport, Transport, must
 from shared.manifest_dokku import DokkuSection

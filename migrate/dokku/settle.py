@@ -9,14 +9,9 @@ from migrate.dokku import plan_web
 from migrate.dokku.apply import Applier
 from migrate.dokku.argv import command
 from migrate.dokku.change import Change
-from migrate.dokku.observed import (
-    ObservedHost,
-    app_names,
-    domain_owners,
-    probe_store,
-    read_app,
-)
+from migrate.dokku.observed import ObservedHost
 from migrate.dokku.plan_stores import Passwords, roles_of
+from migrate.dokku.reading import app_names, domain_owners, probe_store, read_app
 from migrate.dokku.roles import right_statements, script
 from migrate.dokku.transport import must
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 
-from migrate.dokku.observed import report
 from migrate.dokku.phases.commands import QUERY_SECONDS
 from migrate.dokku.phases.world import World
+from migrate.dokku.reading import report
 from shared.errors import StranglerError
 from shared.manifest_phases import (
     AppRuns,

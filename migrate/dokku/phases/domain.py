@@ -7,8 +7,9 @@ import tarfile
 from dataclasses import dataclass
 
 from migrate.dokku.argv import command
-from migrate.dokku.observed import ObservedApp, read_app
+from migrate.dokku.observed import ObservedApp
 from migrate.dokku.phases.world import World
+from migrate.dokku.reading import read_app
 from migrate.dokku.transport import must
 from shared.errors import OperatorError
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrate.dokku.argv import LONG_SECONDS, command
-from migrate.dokku.observed import report
 from migrate.dokku.phases.backup import back_up
 from migrate.dokku.phases.commands import CommandRefusedError, act
 from migrate.dokku.phases.domain import find_move, move_domain
 from migrate.dokku.phases.world import World
+from migrate.dokku.reading import report
 from migrate.dokku.settle import give_rights
 from migrate.dokku.transport import must
 from shared.errors import OperatorError
