@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import TextIO, cast
 
 from router.access_log import AccessLog
@@ -185,9 +188,24 @@ class DataPlane:
         self.dispatcher.apply(state)
 
     def _describe_gauges(self) -> None:
-        gauges = self.metrics.gauges
-        gauges["router_client_connections"] = lambda: len(self.dispatcher.clients)
-        gauges["router_upstream_connections"] = lambda: sum(
-            upstream.open_connections for upstream in self.upstreams.values()
-        )
-        gauges["router_held"] = lambda: len(self.hold_room)
+        gauge, dispatcher = self.metrics.gauge, self.dispatcher
+        gauge("router_client_connections", lambda: len(dispatcher.clients))
+        gauge("router_held", lambda: len(self.hold_room))
+        gauge("router_memory_bytes", _resident_bytes)
+        for upstream in self.upstreams.values():
+            label = f'upstream="{upstream.name}"'
+            gauge("router_upstream_connections", partial(_connections, upstream), label)
+            gauge("router_upstream_avoided", partial(self._is_avoided, upstream), label)
+
+    def _is_avoided(self, upstream: Upstream) -> float:
+        return float(upstream.is_avoided(self._loop.time()))
+
+
+def _connections(upstream: Upstream) -> float:
+    return float(upstream.open_connections)
+
+
+def _resident_bytes() -> float:
+    """Memory of this process, in bytes (proc(5), statm)."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return float(pages * os.sysconf("SC_PAGE_SIZE"))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from router.access_log import AccessLog
 from router.attempts import Attempts
 from router.client_connection import ClientConnection
 from router.client_limits import ClientLimits, too_large_body
+from router.decider import Decider
 from router.edge.gate import EdgeGate
 from router.exchange import Exchange
 from router.failure import Cause, Refusal, unavailable
@@ -33,9 +33,6 @@ from router.routing import RouteRuntime, Routing
 from router.seams import Tap
 from router.trust import TrustedProxies
 from shared.control.model import ControlState
-from shared.routing.decision import Decision, decide
-from shared.routing.override import OverrideError, override_side, read_override
-from shared.routing.sticky import sticky_key
 
 #: Open sockets of a route that moves are asked to come again, spread over this time in seconds.
 RECONNECT_SPREAD_SECONDS = 5.0
@@ -74,6 +71,7 @@ class Dispatcher:
         self._routing = parts.routing
         self._attempts = parts.attempts
         self._metrics = parts.metrics
+        self._decider = Decider(parts.override_secrets, parts.metrics)
         self._ids = RequestIds()
         self._blocks = HeaderBlocks(is_trusted=False)
         self._trusted_blocks = HeaderBlocks(is_trusted=True)
@@ -185,49 +183,7 @@ class Dispatcher:
     def _send(self, exchange: Exchange, route: RouteRuntime) -> None:
         if self._tap_for is not None:
             exchange.tap = self._tap_for(exchange)
-        self._attempts.first(exchange, self._decide(exchange, route))
-
-    def _decide(self, exchange: Exchange, route: RouteRuntime) -> Decision:
-        block = exchange.head.block
-        if block.override is not None:
-            side = self._override(block.override, route)
-            if side is not None:
-                return self._decide_anew(exchange, route, side)
-        if route.fixed is not None:
-            return route.fixed
-        known = block.decisions.get(route.spec.name)
-        if known is not None and known[0] is route.flag:
-            return known[1]
-        return self._decide_anew(exchange, route, None)
-
-    def _decide_anew(
-        self, exchange: Exchange, route: RouteRuntime, override: str | None
-    ) -> Decision:
-        flag = route.flag
-        key = None
-        if route.fixed is None:
-            body = exchange.collected_body() if route.rule.kind == "body" else None
-            key = sticky_key(route.rule, exchange.head, body)
-        decision = decide(
-            flag,
-            key,
-            override=override,
-            is_pinned=route.is_pinned,
-            is_configured=route.is_configured,
-        )
-        if override is None and flag is not None and key is not None and key.is_in_head:
-            exchange.head.block.decisions[route.spec.name] = (flag, decision)
-        return decision
-
-    def _override(self, token: bytes, route: RouteRuntime) -> str | None:
-        """The side that a signed override names for a route."""
-        secrets = self._parts.override_secrets
-        try:
-            sides = read_override(token.decode("latin-1"), secrets, now=time.time())
-        except OverrideError:
-            self._metrics.add("router_overrides_refused_total")
-            return None
-        return override_side(sides, route.spec.name, route.spec.service)
+        self._attempts.first(exchange, self._decider.decide(exchange, route))
 
     # ---- new control states -------------------------------------------------------------------------
 
@@ -253,7 +209,7 @@ class Dispatcher:
         if route.hold is not None and route.hold.is_on(now):
             return True
         current = exchange.decision
-        return current is not None and self._decide(exchange, route).side != current.side
+        return current is not None and self._decider.decide(exchange, route).side != current.side
 
     def _reconnect_later(self, exchange: Exchange, route: RouteRuntime) -> None:
         spread = RECONNECT_SPREAD_SECONDS
@@ -362,7 +318,7 @@ class Dispatcher:
             headers=headers,
             origin=head.fields.get(b"origin"),
             method=head.method,
-            close=not exchange.may_stay,
+            close=not (exchange.body_is_complete and exchange.may_stay),
         )
         exchange.answer(status, data)
         return True

@@ -6,24 +6,26 @@ Knows no routes and no flags. Its owner chooses the app, hears of failed attempt
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from router.chunked import LAST_CHUNK, encode_chunk
+from router.answer_writer import AnswerWriter
 from router.failure import Cause, Refusal
-from router.held_stream import HeldStream
 from router.outgoing import Outgoing
 from router.request_head import RequestHead
 from router.response_head import ResponseHead
-from router.seams import ClientLink, Tap, UpstreamLink
+from router.seams import ClientLink, ExchangeOwner, Tap, UpstreamLink
 from router.trust import Forwarded
 from router.tunnel import Tunnel, is_handshake
 from shared.routing.decision import Decision
 from shared.routing.routes import RouteMatch
+from shared.routing.sticky import MAX_KEY_BODY_BYTES
 
 if TYPE_CHECKING:
     from router.routing import RouteRuntime
     from router.upstreams import Upstream
 
+#: A body is collected for its sticky key up to this size; a longer one is sent on as it comes.
+MAX_COLLECTED_BYTES = MAX_KEY_BODY_BYTES
 #: An unread body up to this size is read to its end after a refusal; a longer one ends the connection.
 MAX_SWALLOWED_BYTES = 64 * 1024
 #: Status of the log when the client left before its answer (nginx's).
@@ -31,32 +33,7 @@ CLIENT_CLOSED_STATUS = 499
 _UPGRADED = b"\r\nConnection: Upgrade\r\nUpgrade: websocket"
 
 
-class ExchangeOwner(Protocol):
-    """Who decides for an exchange."""
-
-    def request_head_bytes(self, exchange: Exchange) -> bytes:
-        """The head for the chosen app."""
-
-    def response_lines(self, exchange: Exchange, head: ResponseHead) -> bytes:
-        """Lines to add to the app's head, each with its leading CRLF; mostly none."""
-
-    def attempt_failed(self, exchange: Exchange, cause: Cause) -> None:
-        """No byte of an answer came; try again or refuse."""
-
-    def reply(self, exchange: Exchange, refusal: Refusal, *, close: bool) -> tuple[int, bytes]:
-        """Status and bytes of the router's own answer."""
-
-    def error_body(self, exchange: Exchange, refusal: Refusal) -> bytes:
-        """The body alone of the router's own answer."""
-
-    def body_complete(self, exchange: Exchange) -> None:
-        """A body that the owner collects has arrived."""
-
-    def finished(self, exchange: Exchange) -> None:
-        """The exchange has ended, well or not; called exactly once."""
-
-
-class Exchange:
+class Exchange(AnswerWriter):
     """State of one request.
 
     The owner's: `decision`, `upstream`, `attempt`, `may_repeat`, `has_other_side`, `is_retry`,
@@ -74,9 +51,8 @@ class Exchange:
         match: RouteMatch | None,
         forwarded: Forwarded,
     ) -> None:
-        self.client = client
+        super().__init__(client, head)
         self.owner = owner
-        self.head = head
         self.method = head.method
         self.request_id = request_id
         self.started = started
@@ -97,7 +73,6 @@ class Exchange:
         self.extra_response_lines = b""
         self.link: UpstreamLink | None = None
         self.tunnel: Tunnel | None = None
-        self.held_stream: HeldStream | None = None
         self.tap: Tap | None = None
         self.status = 0
         self.cause = Cause.NONE
@@ -108,8 +83,6 @@ class Exchange:
         self.collects_body = False
         self.has_answer = False
         self.is_finished = False
-        self._keep = True
-        self._is_framed_anew = False
 
     # ---- the request ------------------------------------------------------------------------------
 
@@ -134,7 +107,7 @@ class Exchange:
         out.wait(data)
         if not self.collects_body:
             self.client.pause_body()
-        elif done:
+        elif done or out.received > MAX_COLLECTED_BYTES:
             self.collects_body = False
             self.owner.body_complete(self)
 
@@ -202,7 +175,6 @@ class Exchange:
         if head.status == 101:
             self._open_tunnel(head, body)
             return
-        client = self.client
         self.has_answer = True
         if self.outgoing is not None:
             self.outgoing.forget()
@@ -213,67 +185,21 @@ class Exchange:
         if self.tap is not None:
             self.tap.response_head(head)
             self.tap.response_body(body)
-        keep = self._keep = self.may_stay
-        extra = self.owner.response_lines(self, head)
-        if self.held_stream is not None:
-            self.held_stream.head(head)
-            self.held_stream.body(body, done)
-        elif (
-            head.is_intact
-            and head.body_bytes >= 0
-            and keep
-            and not extra
-            and not self.head.is_http_1_0
-        ):
-            client.write(data)
-        else:
-            client.write(self._reframed_head(head, keep, extra) + self._reframed(body, done))
+        self.keep = self.body_is_complete and self.may_stay
+        self.write_head(head, data, body, done, self.owner.response_lines(self, head))
         if done:
             self._end(Cause.NONE)
 
     def response_body(self, body: bytes, done: bool) -> None:
-        """Payload of the answer, written at once."""
+        """Payload of the answer."""
         if self.is_finished:
             return
         self.response_bytes += len(body)
         if self.tap is not None:
             self.tap.response_body(body)
-        if self.held_stream is not None:
-            self.held_stream.body(body, done)
-        else:
-            out = self._reframed(body, done)
-            if out:
-                self.client.write(out)
+        self.write_body(body, done)
         if done:
             self._end(Cause.NONE)
-
-    @property
-    def may_stay(self) -> bool:
-        """Whether the client's connection may serve another request after this one."""
-        return self.body_is_complete and self._client_stays()
-
-    def _client_stays(self) -> bool:
-        return self.head.keeps_alive and self.client.keeps_alive()
-
-    def _reframed_head(self, head: ResponseHead, keep: bool, extra: bytes) -> bytes:
-        """The head with framing of our own, as far as the client understands it."""
-        if head.is_chunked or head.is_delimited_by_close:
-            if self.head.is_http_1_0:
-                keep = self._keep = False
-            else:
-                self._is_framed_anew = True
-                extra += b"\r\nTransfer-Encoding: chunked"
-        if not keep:
-            extra += b"\r\nConnection: close"
-        elif self.head.is_http_1_0:
-            extra += b"\r\nConnection: keep-alive"
-        return head.lines(extra)
-
-    def _reframed(self, body: bytes, done: bool) -> bytes:
-        if not self._is_framed_anew:
-            return body
-        chunk = encode_chunk(body) if body else b""
-        return chunk + LAST_CHUNK if done else chunk
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer by the router itself; nothing of an app's answer was written."""
@@ -283,7 +209,7 @@ class Exchange:
         swallows = self.body_is_complete or (
             0 <= self.head.content_length <= MAX_SWALLOWED_BYTES and not self.head.expects_continue
         )
-        keep = self._keep = swallows and self._client_stays() and not refusal.close
+        keep = self.keep = swallows and self.may_stay and not refusal.close
         self.has_answer = True
         self.status, data = self.owner.reply(self, refusal, close=not keep)
         if self.held_stream is not None:
@@ -296,7 +222,7 @@ class Exchange:
         """A whole answer made by the owner, without an app."""
         self.status = status
         self.has_answer = True
-        self._keep = self.may_stay
+        self.keep = self.body_is_complete and self.may_stay
         self.client.write(data)
         self._end(Cause.NONE)
 
@@ -310,7 +236,7 @@ class Exchange:
             self.owner.attempt_failed(self, Cause.UPSTREAM_GARBAGE)
             return
         self.has_answer = True
-        self._keep = False
+        self.keep = False
         self.status = 101
         self.tunnel = Tunnel(self.client, link)
         link.start_tunnel()
@@ -384,9 +310,8 @@ class Exchange:
             return
         self._drop_link()
         self.cause = cause
-        is_visible = self._is_framed_anew or not self.head.is_http_1_0
         self._finish()
-        self.client.cut(with_reset=not is_visible)
+        self.client.cut(with_reset=not self.shows_its_end)
 
     def _drop_link(self) -> None:
         link, self.link = self.link, None
@@ -397,7 +322,7 @@ class Exchange:
         self.cause = cause
         self.link = None
         self._finish()
-        self.client.exchange_done(self._keep)
+        self.client.exchange_done(self.keep)
 
     def _finish(self) -> None:
         self.is_finished = True

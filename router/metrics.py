@@ -48,7 +48,7 @@ class Metrics:
         self._sides: dict[tuple[str, str], RouteSide] = {}
         self.causes: dict[str, int] = {}
         self.counters: dict[tuple[str, str], int] = {}
-        self.gauges: dict[str, Callable[[], float]] = {}
+        self.gauges: dict[tuple[str, str], Callable[[], float]] = {}
 
     def side(self, route: str, side: str) -> RouteSide:
         """The counts of a route at a side ("router" for answers of its own)."""
@@ -70,6 +70,10 @@ class Metrics:
     @property
     def sides(self) -> Iterable[RouteSide]:
         return self._sides.values()
+
+    def gauge(self, name: str, read: Callable[[], float], label: str = "") -> None:
+        """A value that is read when somebody asks; `label` as for `add`."""
+        self.gauges[name, label] = read
 
     def stats(self) -> list[dict[str, object]]:
         """Counters by route and side as plain data, for `/stats`."""
@@ -112,8 +116,11 @@ class Metrics:
                 lines.append(f"# TYPE {name} counter")
                 typed.add(name)
             lines.append(f"{name}{{{label}}} {count}" if label else f"{name} {count}")
-        for name, read in self.gauges.items():
-            lines += [f"# TYPE {name} gauge", f"{name} {read():g}"]
+        for (name, label), read in sorted(self.gauges.items()):
+            if name not in typed:
+                lines.append(f"# TYPE {name} gauge")
+                typed.add(name)
+            lines.append(f"{name}{{{label}}} {read():.10g}" if label else f"{name} {read():.10g}")
         return "\n".join(lines) + "\n"
 
 

@@ -14,8 +14,10 @@ from pathlib import Path
 
 #: Everything that runs once or more per request.
 HOT_MODULES = (
-    "router/addresses.py", "router/answer_reader.py", "router/attempts.py", "router/chunked.py",
-    "router/client_connection.py", "router/dispatch.py", "router/ejection.py", "router/exchange.py",
+    "router/addresses.py", "router/answer_reader.py", "router/answer_writer.py", "router/attempts.py",
+    "router/chunked.py", "router/client_limits.py", "router/request_reader.py",
+    "router/client_connection.py", "router/decider.py", "router/dispatch.py",
+    "router/ejection.py", "router/exchange.py",
     "router/failure.py", "router/forwarding.py", "router/frames.py", "router/header_block.py",
     "router/held_stream.py", "router/hold.py", "router/metrics.py", "router/modes.py",
     "router/outgoing.py", "router/replies.py", "router/request_body.py", "router/request_head.py",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import sys
 import time
-
-import httpx
+from urllib.parse import urlsplit
 
 #: An app that takes longer is as good as gone, in seconds.
 TIMEOUT_SECONDS = 5.0
@@ -18,13 +18,24 @@ def main(arguments: list[str]) -> int:
         return 2
     started = time.perf_counter()
     try:
-        answer = httpx.get(arguments[0], timeout=TIMEOUT_SECONDS, trust_env=False)
-    except httpx.HTTPError as error:
+        status = _status(arguments[0])
+    except (OSError, http.client.HTTPException) as error:
         print(f"{arguments[0]}: {type(error).__name__}: is the app running and on this network?")
         return 1
     passed = (time.perf_counter() - started) * 1000
-    print(f"{arguments[0]}: {answer.status_code} in {passed:.0f} ms")
-    return 0 if answer.status_code < 400 else 1
+    print(f"{arguments[0]}: {status} in {passed:.0f} ms")
+    return 0 if status < 400 else 1
+
+
+def _status(address: str) -> int:
+    parts = urlsplit(address)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 if __name__ == "__main__":

@@ -42,3 +42,7 @@ class RequestBody:
         """When the next byte must be here: bytes earn time, silence and dripping do not."""
         earned = self._started + wait_seconds + self.received / MIN_RATE
         return min(now + wait_seconds, earned)
+
+    def excuse(self, seconds: float) -> None:
+        """The router itself did not read for this long: that is not the client's time."""
+        self._started += seconds

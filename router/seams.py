@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from router.failure import Cause
+from router.failure import Cause, Refusal
 from router.response_head import ResponseHead
+
+if TYPE_CHECKING:
+    from router.exchange import Exchange
 
 
 class UpstreamLink(Protocol):
@@ -109,6 +112,31 @@ class ClientLink(Protocol):
 
     def cut(self, *, with_reset: bool) -> None:
         """End in the middle of an answer, so that the client can tell."""
+
+
+class ExchangeOwner(Protocol):
+    """Who decides for an exchange."""
+
+    def request_head_bytes(self, exchange: Exchange) -> bytes:
+        """The head for the chosen app."""
+
+    def response_lines(self, exchange: Exchange, head: ResponseHead) -> bytes:
+        """Lines to add to the app's head, each with its leading CRLF; mostly none."""
+
+    def attempt_failed(self, exchange: Exchange, cause: Cause) -> None:
+        """No byte of an answer came; try again or refuse."""
+
+    def reply(self, exchange: Exchange, refusal: Refusal, *, close: bool) -> tuple[int, bytes]:
+        """Status and bytes of the router's own answer."""
+
+    def error_body(self, exchange: Exchange, refusal: Refusal) -> bytes:
+        """The body alone of the router's own answer."""
+
+    def body_complete(self, exchange: Exchange) -> None:
+        """A body that the owner collects has arrived."""
+
+    def finished(self, exchange: Exchange) -> None:
+        """The exchange has ended, well or not; called exactly once."""
 
 
 class Timed(Protocol):

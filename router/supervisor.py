@@ -52,6 +52,11 @@ def listen(host: str, port: int, *, shared: bool) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if shared:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    # Accepted sockets inherit these: a client that vanished without a word is noticed in two minutes.
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
     made.bind((host, port))
     made.set_inheritable(True)
     return made

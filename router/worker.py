@@ -79,11 +79,12 @@ class Worker:
             on_change=self.plane.apply,
             stats=self.plane.counts,
         )
-        gauges = self.plane.metrics.gauges
-        gauges["router_control_connected"] = lambda: float(self.watcher.connected)
-        gauges["router_control_version"] = lambda: (
-            self.watcher.state.version if self.watcher.state is not None else -1
-        )
+        gauge = self.plane.metrics.gauge
+        gauge("router_control_connected", lambda: float(self.watcher.connected))
+        gauge("router_control_version", self._version)
+
+    def _version(self) -> float:
+        return float(self.watcher.state.version) if self.watcher.state is not None else -1.0
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then let what is under way finish."""

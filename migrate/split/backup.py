@@ -69,22 +69,22 @@ async def back_up(
     folder.mkdir(parents=True, mode=0o700)
     whole = tuple(MovedTable(table.name) for table in tables)
     endpoint = context.endpoints[side]
-    newest = max(facts.major for facts in context.facts.values())
+    major = context.facts[side].major
     async with connected(endpoint, "backup") as reader:
         await reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         snapshot = await reader.fetchval("SELECT pg_export_snapshot()")
         option = [f"--snapshot={snapshot}"]
-        archive = await SchemaArchive.dump(endpoint, folder / "schema.dump", newest, option)
+        archive = await SchemaArchive.dump(endpoint, folder / "schema.dump", major, option)
         patterns = [f"--table={table.name.sql}" for table in whole]
         arguments = ["-Fc", "-a", "-f", str(folder / "rows.dump"), *option, *patterns]
-        await run_program(find_client("pg_dump", newest), arguments, endpoint, seconds=DATA_SECONDS)
+        await run_program(find_client("pg_dump", major), arguments, endpoint, seconds=DATA_SECONDS)
         sums = await table_sums(reader, whole)
         oids = await table_oids(reader, whole)
     backup = Backup(
         folder, side, {name: found.rows for name, found in sums.items()}, stamp if check else ""
     )
     if check:
-        await _check(context, backup, archive, oids, whole, sums, newest)
+        await _check(context, backup, archive, oids, whole, sums, major)
     _describe(backup, sums)
     return backup
 
@@ -96,7 +96,7 @@ async def _check(
     oids: list[int],
     tables: tuple[MovedTable, ...],
     sums: dict[str, Sums],
-    newest: int,
+    major: int,
 ) -> None:
     endpoint = context.endpoints[backup.side]
     name = f"{PREFIX}{context.spec.service}_{context.names.tag}"
@@ -104,7 +104,7 @@ async def _check(
         await run_script(scratch, await archive.statements(oids, [Round.BEFORE_COPY]))
         arguments = ["-a", "--no-owner", "--exit-on-error", str(backup.folder / "rows.dump")]
         await run_program(
-            find_client("pg_restore", newest), arguments, scratch, seconds=DATA_SECONDS
+            find_client("pg_restore", major), arguments, scratch, seconds=DATA_SECONDS
         )
         async with connected(scratch, "backup") as reader:
             restored = await table_sums(reader, tables)

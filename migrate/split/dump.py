@@ -55,16 +55,15 @@ def _ask_version(program: Path) -> int:
     return int(found[1]) if found else 0
 
 
-def find_client(program: str, newest_server: int) -> Path:
-    """The program of the newest version here; it must be at least as new as both servers."""
-    for major, folder in client_programs():
-        if major >= newest_server:
+def find_client(program: str, server: int) -> Path:
+    """The program of the newest version here; it must be as new as the server that is dumped."""
+    for major, folder in client_programs()[:1]:
+        if major >= server:
             return folder / program
-        break
     here = ", ".join(str(major) for major, _ in client_programs()) or "none"
     raise SplitError(
-        f"{program} {newest_server} or newer is needed on this machine (found: {here});"
-        f" install postgresql-client-{newest_server}"
+        f"{program} {server} or newer is needed on this machine (found: {here});"
+        f" install postgresql-client-{server}"
     )
 
 

@@ -43,7 +43,8 @@ async def preflight(context: SplitContext, *, direct: bool = False) -> list[Find
         deletion_events=context.spec.deletion_events,
         target_extensions=extensions,
     )
-    found += _client_findings(max(server.major for server in facts.values()))
+    for side, server in facts.items():
+        found += _client_findings(side, server.major)
     found += [
         Finding(
             "old_transaction", Weight.WARN, "shared server",
@@ -71,15 +72,17 @@ def _traffic_findings(service: str, routes: tuple[str, ...]) -> list[Finding]:
     ]  # fmt: skip
 
 
-def _client_findings(newest_server: int) -> list[Finding]:
+def _client_findings(side: Side, server: int) -> list[Finding]:
     newest = max((major for major, _ in client_programs()), default=0)
-    if newest >= newest_server:
+    if newest >= server:
         return []
+    is_copied = side is Side.SHARED
     return [
         Finding(
-            "client_programs", Weight.REFUSE, "this machine",
-            f"has pg_dump {newest or 'not at all'}, the servers need {newest_server}",
-            f"install postgresql-client-{newest_server}",
+            "client_programs", Weight.REFUSE if is_copied else Weight.WARN, "this machine",
+            f"has pg_dump {newest or 'not at all'}, the {side} server is {server}"
+            + ("" if is_copied else ": its tables cannot be backed up from here"),
+            f"install postgresql-client-{server}",
         )
     ]  # fmt: skip
 

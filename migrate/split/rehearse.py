@@ -109,25 +109,25 @@ async def _fill(context: SplitContext, dsn: str) -> None:
     """Schema and rows of the moved tables, as of one moment."""
     source = context.endpoints[Side.SHARED]
     target = type(source)(Side.SHARED, dsn)
-    newest = max(facts.major for facts in context.facts.values())
+    major = context.facts[Side.SHARED].major
     with tempfile.TemporaryDirectory(prefix="split-rehearse-") as folder:
         async with connected(source, "rehearse") as reader:
             await reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             snapshot = await reader.fetchval("SELECT pg_export_snapshot()")
             option = [f"--snapshot={snapshot}"]
-            archive = await SchemaArchive.dump(source, Path(folder) / "schema.dump", newest, option)
+            archive = await SchemaArchive.dump(source, Path(folder) / "schema.dump", major, option)
             oids = await table_oids(reader, context.spec.tables)
             await run_script(target, await archive.statements(oids, [Round.BEFORE_COPY]))
             rows = Path(folder) / "rows.dump"
             patterns = [f"--table={table.name.sql}" for table in context.spec.tables]
             await run_program(
-                find_client("pg_dump", newest),
+                find_client("pg_dump", major),
                 ["-Fc", "-Z0", "-a", "-f", str(rows), *option, *patterns],
                 source,
                 seconds=COPY_SECONDS,
             )
         await run_program(
-            find_client("pg_restore", newest),
+            find_client("pg_restore", major),
             ["-a", "--no-owner", "--exit-on-error", str(rows)],
             target,
             seconds=COPY_SECONDS,

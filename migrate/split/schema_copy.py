@@ -77,12 +77,12 @@ async def plan_schema(context: SplitContext) -> SchemaPlan:
     early = [row[0] for row in await source.fetch(EARLY_INDEXES, oids)]
     with tempfile.TemporaryDirectory(prefix="split-schema-") as folder:
         archive = Path(folder) / "schema.dump"
-        newest = max(facts.major for facts in context.facts.values())
+        major = context.facts[Side.SHARED].major
         arguments = ["-Fc", "-s", "--no-owner", "-f", str(archive)]
         if not context.facts[Side.SHARED].is_superuser:
             arguments += [f"--schema={name}" for name in {table.schema for table in tables}]
-        await run_program(find_client("pg_dump", newest), arguments, context.endpoints[Side.SHARED])
-        restore = find_client("pg_restore", newest)
+        await run_program(find_client("pg_dump", major), arguments, context.endpoints[Side.SHARED])
+        restore = find_client("pg_restore", major)
         listing = await run_program(restore, ["-l", "-v", str(archive)])
         selection = select(parse_toc(listing.decode()), [*oids, *leaves], early)
         statements = await _statements(restore, archive, folder, selection)

@@ -100,12 +100,12 @@ class SchemaArchive:
 
     @classmethod
     async def dump(
-        cls, endpoint: Endpoint, file: Path, newest_server: int, extra: Iterable[str] = ()
+        cls, endpoint: Endpoint, file: Path, server_major: int, extra: Iterable[str] = ()
     ) -> SchemaArchive:
         """Write the archive."""
         arguments = ["-Fc", "-s", "--no-owner", "--no-acl", "-f", str(file), *extra]
-        await run_program(find_client("pg_dump", newest_server), arguments, endpoint)
-        return cls(file, find_client("pg_restore", newest_server))
+        await run_program(find_client("pg_dump", server_major), arguments, endpoint)
+        return cls(file, find_client("pg_restore", server_major))
 
     async def statements(self, oids: Iterable[int], rounds: Iterable[Round]) -> list[str]:
         """SQL that creates these tables and what they need, in the given rounds."""

@@ -130,12 +130,21 @@ class Publish(Step[SplitContext]):
 
 
 class GuardTarget(Step[SplitContext]):
-    """The own side refuses every writer but replication, from before the first row."""
+    """The own side refuses every writer but replication.
 
-    name = "guard"
+    From before the first row where the tool's sessions may act as replication does, otherwise from
+    right after the last one: the step stands at both places of the plan.
+    """
+
     title = "fence the own database against stray writers"
 
+    def __init__(self, name: str, *, before_copy: bool) -> None:
+        self.name = name
+        self._before_copy = before_copy
+
     async def check(self, context: SplitContext) -> Check:
+        if self._before_copy and not context.facts[Side.OWN].can_be_replica:
+            return done("after the copy, for lack of rights")
         own = await context.control(Side.OWN)
         state = await fence_state(own, context.names, fenced_tables(context))
         if state is FenceState.FENCED:
@@ -183,6 +192,8 @@ class Snapshot(Step[SplitContext]):
         await drop_slot(context, Direction.FORWARD)
         own = await context.control(Side.OWN)
         names = context.names
+        if not context.facts[Side.OWN].can_be_replica:
+            await drop_fence(context, Side.OWN)
         async with own.transaction():
             if context.facts[Side.OWN].can_be_replica:
                 await own.execute("SET LOCAL session_replication_role = replica")
@@ -281,7 +292,7 @@ async def _refuse_unless_shared_owns(context: SplitContext) -> None:
         await fence_state(shared, context.names, tables),
         await fence_state(own, context.names, tables),
     )
-    if states[0] in (FenceState.FENCED, FenceState.MIXED) or states[1] is not FenceState.FENCED:
+    if states[0] in (FenceState.FENCED, FenceState.MIXED) or states[1] in ACCEPTING:
         raise StateError(f"a copy may not start over now: {describe_owner(*states)}")
 
 

@@ -28,7 +28,10 @@ class _Model(BaseModel):
 
 
 class RateLimit(_Model):
-    """Requests per fixed window of 60 s, counted in Redis under `rl:<bucket>:<subject>:<window>`."""
+    """Requests per fixed window of 60 s, counted in Redis under `rl:<bucket>:<subject>:<window>`.
+
+    The apps count their own buckets in the same Redis: give this one a name of its own.
+    """
 
     bucket: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
     requests: int = Field(ge=1, le=1_000_000)

@@ -59,7 +59,7 @@ class RouteMatch:
 
     def path_at(self, side: str, path: str) -> str:
         """The path as `side` gets it: rewritten towards the service, as it came to the monolith."""
-        if self.route.rewrite is None or side != "service":
+        if self.route.rewrite is None or side != "service" or path.endswith("/"):
             return path
         rewritten = _PARAMETER.sub(
             lambda found: self.parameters.get(found[0][1:-1], found[0]), self.route.rewrite
@@ -190,8 +190,8 @@ class RouteTable:
     def match(self, method: str, path: str, host: str = "") -> RouteMatch | None:
         """The route of a request, or None. `path` is canonical, `host` lower case without port.
 
-        HEAD is served wherever GET is. When the path is known but the method is not, the first
-        route of the path is given with `allows_method=False`, so that its owner answers.
+        HEAD is served wherever GET is. When the path is known but for the method or for a slash at its
+        end, the first route of the path is given with `allows_method=False`, so that its owner answers.
         """
         wanted = "GET" if method == "HEAD" else method
         found = self._find(wanted, path, host)
@@ -199,6 +199,10 @@ class RouteTable:
             return found
         for other in self._methods:
             found = self._find(other, path, host)
+            if found is not None:
+                return RouteMatch(found.route, found.parameters, allows_method=False)
+        if len(path) > 1 and path[-1] == "/":
+            found = self.match(method, path[:-1], host)
             if found is not None:
                 return RouteMatch(found.route, found.parameters, allows_method=False)
         return None

@@ -147,8 +147,13 @@ async def pair_of(
     schema: str = SCHEMA + ROWS.format(users=40, messages=20, archive=500),
     spec: SplitSpec | None = None,
     routes: tuple[RouteFact, ...] = (),
+    removed_by: dict[str, str] | None = None,
 ) -> AsyncIterator[Pair]:
-    """Fresh databases on these servers, removed afterwards with whatever a test left there."""
+    """Fresh databases on these servers, removed afterwards with whatever a test left there.
+
+    `removed_by`: server address -> that of a role which may remove what the other one may not.
+    """
+    remover = removed_by or {}
     name = f"lab_{uuid.uuid4().hex[:10]}"
     shared, own = (
         with_database(shared_server, f"{name}_shared"),
@@ -170,8 +175,8 @@ async def pair_of(
     finally:
         if store is not None:
             await store.close()
-        await _remove(shared_server, f"{name}_shared")
-        await _remove(own_server, f"{name}_own")
+        await _remove(remover.get(shared_server, shared_server), f"{name}_shared")
+        await _remove(remover.get(own_server, own_server), f"{name}_own")
 
 
 async def _admin(server: str, statement: str) -> None:

@@ -72,10 +72,15 @@ def test_a_wrong_method_belongs_to_the_owner_of_the_path() -> None:
     assert not match.allows_method
 
 
-def test_a_trailing_slash_is_another_path() -> None:
-    table = RouteTable([spec("a", "GET", "/a"), spec("b", "GET", "/b/{id}")])
-    assert table.match("GET", "/a/") is None
+def test_a_slash_too_many_belongs_to_the_owner_of_the_path_who_redirects() -> None:
+    table = RouteTable([spec("a", "GET", "/a"), spec("b", "GET", "/b/{id}", rewrite="/c/{id}")])
+    for path, name in (("/a/", "a"), ("/b/1/", "b")):
+        match = table.match("GET", path)
+        assert match is not None
+        assert (match.route.name, match.allows_method) == (name, False)
+        assert match.path_at("service", path) == path
     assert table.match("GET", "/b/") is None
+    assert table.match("GET", "/") is None
 
 
 def test_a_route_of_one_host_wins_over_the_same_route_of_every_host() -> None:

@@ -151,7 +151,7 @@ def test_metrics_are_valid_prometheus_text() -> None:
     metrics.side("content.search", "service").count("GET", 503, 1000.0)
     metrics.cause("client_gone")
     metrics.add("router_retries_total", 'kind="stale_connection"')
-    metrics.gauges["router_held"] = lambda: 3
+    metrics.gauge("router_held", lambda: 3)
     lines = metrics.text().splitlines()
     pattern = re.compile(r'^[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [0-9.e+-]+$')
     assert all(line.startswith("# TYPE ") or pattern.match(line) for line in lines)
