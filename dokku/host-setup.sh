@@ -7,7 +7,7 @@
 set -euo pipefail
 
 dokku_version=0.38.27
-plugins=/var/lib/dokku/plugins/available
+plugins=${DOKKU_LIB_ROOT:-/var/lib/dokku}/plugins/available
 
 say() { printf -- '-----> %s\n' "$*"; }
 

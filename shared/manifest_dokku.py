@@ -108,8 +108,8 @@ class Link(Frozen):
     role with `rights` only is made in the store, `env` receives its DSN, and the plugin's superuser
     variable is taken away again; the link itself stays, because it makes the store's name resolvable.
     `alias` is the alias of the plugin's variable `<ALIAS>_URL`; left out, it follows from `env`, or for
-    a role from the store (`content-db` gives `CONTENT_DB_ADMIN`). `if_exists` never makes the store:
-    the link comes once another app has brought it.
+    a role, or an `env` that does not end in _URL, from the store (`content-db` gives `CONTENT_DB_ADMIN`).
+    `if_exists` never makes the store: the link comes once another app has brought it.
     """
 
     store: StoreName
@@ -124,19 +124,24 @@ class Link(Frozen):
     def _alias_makes_env(self) -> Self:
         if self.role is None and self.rights:
             raise ValueError(f"link to {self.store}: rights need a role")
-        if self.role is None and f"{self.plugin_alias}_URL" != self.env:
+        if self.alias is not None and self.role is None and not self.sets_itself:
             raise ValueError(
-                f"link to {self.store}: Dokku always appends _URL, so alias {self.plugin_alias}"
-                f" cannot set {self.env}"
+                f"link to {self.store}: Dokku always appends _URL, so alias {self.alias}"
+                f" cannot set {self.env}; leave the alias out"
             )
         return self
+
+    @property
+    def sets_itself(self) -> bool:
+        """Whether the plugin's own variable is the one that the app reads."""
+        return self.role is None and f"{self.plugin_alias}_URL" == self.env
 
     @property
     def plugin_alias(self) -> str:
         """The word after `--alias`; the plugin sets `<alias>_URL`."""
         if self.alias is not None:
             return self.alias
-        if self.role is None:
+        if self.role is None and self.env.endswith("_URL"):
             return self.env.removesuffix("_URL")
         return self.store.upper().replace("-", "_") + "_ADMIN"
 

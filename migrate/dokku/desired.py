@@ -276,9 +276,7 @@ def _check_aliases(app: str, links: tuple[Link, ...]) -> None:
 
     Aliases of links without a role come first, in an order in which no later one is refused.
     """
-    names = [f"{link.plugin_alias}_URL" for link in links] + [
-        link.env for link in links if link.role
-    ]
+    names = [f"{link.plugin_alias}_URL" for link in links] + [link.env for link in links]
     for link in links:
         own = f"{link.plugin_alias}_URL"
         blocking = [name for name in names if own in name and name != own]

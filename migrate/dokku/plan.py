@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from migrate.dokku import plan_apps, plan_config, plan_web
 from migrate.dokku.argv import command
 from migrate.dokku.change import Change, Difference, Effect, Hashing, Note, NoteKind, Plan
-from migrate.dokku.desired import DesiredApp, DesiredHost
+from migrate.dokku.desired import DesiredApp, DesiredHost, Value
 from migrate.dokku.observed import ObservedHost
 from migrate.dokku.plan_stores import Passwords, known_passwords, plan_roles, plan_store
 from migrate.dokku.roles import DesiredRole, scram_verifier
@@ -36,6 +36,8 @@ class Planner:
     hashing: Hashing = field(default_factory=lambda: Hashing(secrets.token_bytes(16)))
     password: Callable[[str, str], str] = fresh_password
     password_of: Callable[[DesiredRole], str] = verifier
+    #: Stands in for the address, by (kind, store), of a store that does not exist yet.
+    dsn: Callable[[str, str], Value | None] = lambda _kind, _store: None
     #: Leave containers alone: changes act at the next deploy.
     keep_running: bool = False
 
@@ -46,7 +48,7 @@ class Planner:
         def fresh(store: str, role: str) -> str:
             return made.setdefault((store, role), self.password(store, role))
 
-        passwords = Passwords(known_passwords(desired, observed), fresh)
+        passwords = Passwords(known_passwords(desired, observed), fresh, self.dsn)
         wanted = [desired.apps[name] for name in apps]
         used = _used_stores(observed, wanted)
         found = [

@@ -37,14 +37,14 @@ def links(
         commands: list[DokkuCommand] = []
         differences: list[Difference] = []
         if store is None or app.name not in store.links:
-            if left_over:  # the plugin takes a variable of that name for a link
-                commands.append(command("config:unset", "--no-restart", app.name, variable))
+            if blocking := _blocking(link, current):
+                commands.append(command("config:unset", "--no-restart", app.name, *blocking))
             query = ["--querystring", link.querystring] if link.querystring else []
             flags = ["--alias", link.plugin_alias, *query, "--no-restart"]
             commands.append(command(f"{kind}:link", link.store, app.name, *flags))
             differences.append(Difference(f"link.{link.store}", "(none)", link.env))
-            left_over = link.role is not None
-        if link.role is not None and left_over:
+            left_over = not link.sets_itself
+        if not link.sets_itself and left_over:
             commands.append(command("config:unset", "--no-restart", app.name, variable))
             if variable in current.config:
                 differences.append(
@@ -73,12 +73,20 @@ def wanted_config(
     for link in app.links:
         store = observed.stores.get(link.store)
         is_linked = store is not None and app.name in store.links
-        if link.role is None and not is_linked and not on_k3s:
+        if link.sets_itself and not is_linked and not on_k3s:
             continue  # the link itself sets it
         text = link_value(desired, link, observed, passwords)
         if text is not None:
             wanted[link.env] = Value(text, True, _shell(link, text, passwords))
+        elif later := passwords.dsn(desired.section.stores[link.store].kind, link.store):
+            wanted[link.env] = later
     return wanted
+
+
+def _blocking(link: Link, current: ObservedApp) -> list[str]:
+    """Variables that the plugin takes for a link that is there, so that it refuses to make it."""
+    names = [f"{link.plugin_alias}_URL"] + ([link.env] if link.role is None else [])
+    return [name for name in dict.fromkeys(names) if name in current.config]
 
 
 def _shell(link: Link, text: str, passwords: Passwords) -> str:

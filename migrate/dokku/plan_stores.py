@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from migrate.dokku.argv import LONG_SECONDS, DokkuCommand, command
 from migrate.dokku.change import Change, Difference, Effect, Note, NoteKind
 from migrate.dokku.database import DatabaseState
-from migrate.dokku.desired import STORE_PORTS, DesiredApp, DesiredHost
+from migrate.dokku.desired import STORE_PORTS, DesiredApp, DesiredHost, Value
 from migrate.dokku.observed import ObservedHost, ObservedStore
 from migrate.dokku.roles import DesiredRole, role_statements, script, setting_statements
 from shared.manifest_dokku import Link, Store
@@ -22,10 +22,14 @@ FRESH_DATABASE = DatabaseState({}, {}, (), (), {"public": {"public": frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Passwords:
-    """Passwords of roles by (store, role): those on the host, and fresh ones for the others."""
+    """Passwords of roles by (store, role): those on the host, and fresh ones for the others.
+
+    `dsn` stands in for the address of a store, by (kind, store), that does not exist yet.
+    """
 
     known: Mapping[tuple[str, str], str]
     fresh: Callable[[str, str], str]
+    dsn: Callable[[str, str], Value | None] = lambda _kind, _store: None
 
     def of(self, store: str, role: str) -> str:
         """The password that the role has or will get."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from migrate.dokku.argv import DokkuCommand
 from migrate.dokku.change import Change, Hashing
-from migrate.dokku.desired import DesiredHost
+from migrate.dokku.desired import DesiredHost, Value
 from migrate.dokku.observed import ObservedHost
 from migrate.dokku.plan import Planner
 from migrate.dokku.roles import DesiredRole
@@ -55,6 +55,7 @@ def write_script(desired: DesiredHost, apps: Sequence[str]) -> str:
         hashing=Hashing(b"-"),
         password=lambda _store, role: f"${{{role}_password}}",
         password_of=_shell_password,
+        dsn=_shell_dsn,
     )
     plan = planner.plan(desired, empty_host(), apps)
     secrets = _secret_names(desired, apps)
@@ -78,6 +79,10 @@ def write_script(desired: DesiredHost, apps: Sequence[str]) -> str:
 
 def _shell_password(role: DesiredRole) -> str:
     return f"${{{role.name}_password}}"
+
+
+def _shell_dsn(kind: str, store: str) -> Value:
+    return Value("", True, f'"$(dokku {kind}:info {store} --dsn </dev/null)"')
 
 
 def _secret_names(desired: DesiredHost, apps: Sequence[str]) -> list[str]:

@@ -220,7 +220,8 @@ async def _finalized(world: World, step: Finalize) -> bool:
 
 
 async def _finalize(world: World, step: Finalize) -> None:
-    await act(world.commands, ["db", "finalize", step.service, "--yes"], world.say)
+    words = ["db", "finalize", step.service, "--confirm", step.service, "--yes"]
+    await act(world.commands, words, world.say)
 
 
 async def _prove(world: World, step: ProveStrangled) -> None:

@@ -158,7 +158,7 @@ DRIFTS = (
     Drift(
         "retire wait",
         ("checks:set", "router", "wait-to-retire", "60"),
-        ("checks:set router wait-to-retire 3600",),
+        ("checks:set router wait-to-retire 120",),
     ),
     Drift(
         "global retire wait",

@@ -114,7 +114,7 @@ async def test_a_live_host_is_written_down_as_a_manifest(
     router = section.apps["router"]
     assert (router.public, router.domains) == (True, ("api.scenextras.com",))
     assert router.nginx["proxy-buffering"] == "off"
-    assert router.wait_to_retire_seconds == 3600
+    assert router.wait_to_retire_seconds == 120
     assert section.apps["chat-service"].processes["web"].memory == "512m"
     assert section.stores["chat-db"].image_version == "17.6"
     assert {link.env for link in section.apps["chat-service"].links} == {

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from router.response_head import ResponseHead
 from tests.integration.router.harness import AppConnection
 
 
@@ -155,6 +156,46 @@ async def test_without_a_control_state_the_answer_is_503_never_a_guess(rig) -> N
     assert answer.values("retry-after") == ["1"]
     assert not router.monolith.requests
     assert (await router.ask(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")).status == 503
+
+
+class Recorder:
+    """A tap that keeps everything."""
+
+    def __init__(self) -> None:
+        self.request = b""
+        self.status = 0
+        self.response = b""
+        self.is_finished = False
+
+    def request_body(self, data: bytes) -> None:
+        self.request += data
+
+    def response_head(self, head: ResponseHead) -> None:
+        self.status = head.status
+
+    def response_body(self, data: bytes) -> None:
+        self.response += data
+
+    def finished(self) -> None:
+        self.is_finished = True
+
+
+async def test_a_tap_hears_one_exchange_without_changing_it(rig) -> None:
+    router = await rig()
+    taps: list[Recorder] = []
+
+    def tap_for(_exchange: object) -> Recorder:
+        taps.append(Recorder())
+        return taps[-1]
+
+    router.plane.dispatcher._tap_for = tap_for
+    client = await router.client()
+    await client.send(b"POST /api/write HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234")
+    await client.send(b"56789")
+    assert (await client.answer()).body == b"monolith"
+    (tap,) = taps
+    assert (tap.request, tap.status, tap.response) == (b"0123456789", 200, b"monolith")
+    assert tap.is_finished
 
 
 async def test_request_ids_are_kept_when_well_formed_and_made_when_not(rig) -> None:

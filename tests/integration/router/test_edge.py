@@ -210,6 +210,20 @@ async def test_a_webhook_sticks_by_the_id_in_its_body(rig) -> None:
         assert all(request.body.startswith(b'{"data": {"id": "evt-') for request in app.requests)
 
 
+async def test_a_webhook_too_large_to_read_its_key_is_sent_on_as_it_comes(rig) -> None:
+    router = await rig()
+    router.flags(percent=50)
+    body = json.dumps({"data": {"id": "evt"}, "padding": "x" * 1_500_000}).encode()
+    client = await router.client()
+    client.writer.write(
+        b"POST /api/hook HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    )
+    assert (await client.answer()).status == 200
+    (request,) = router.monolith.requests + router.content.requests
+    assert request.body == body
+
+
 def test_a_limit_per_user_needs_a_checked_token() -> None:
     with pytest.raises(ValueError, match="by user"):
         RoutePolicy(rate_limit=RateLimit(bucket="x", requests=1, by="user"))

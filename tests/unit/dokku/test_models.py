@@ -110,7 +110,14 @@ def test_an_internal_app_has_no_domain() -> None:
 
 def test_an_alias_that_cannot_make_the_variable_is_refused() -> None:
     with pytest.raises(ValidationError, match="always appends _URL"):
-        Link(store="chat-db", env="CHAT_DSN")
+        Link(store="chat-db", env="CHAT_DSN", alias="CHAT")
+
+
+def test_a_variable_that_no_alias_can_make_is_set_beside_the_link() -> None:
+    link = Link(store="chat-db", env="DATABASE_URL_CHAT")
+    assert (link.plugin_alias, link.sets_itself) == ("CHAT_DB_ADMIN", False)
+    assert Link(store="chat-db", env="DATABASE_URL").sets_itself
+    assert not Link(store="chat-db", env="DATABASE_URL", role="chat").sets_itself
 
 
 def test_an_unknown_key_is_refused() -> None:

@@ -29,7 +29,7 @@ dokku builder-dockerfile:set router dockerfile-path dokku/Dockerfile </dev/null
 dokku ps:set router procfile-path dokku/router/Procfile </dev/null
 dokku app-json:set router appjson-path dokku/router/app.json </dev/null
 dokku ps:set router stop-timeout-seconds 60 </dev/null
-dokku checks:set router wait-to-retire 3600 </dev/null
+dokku checks:set router wait-to-retire 120 </dev/null
 dokku network:set router attach-post-create internal </dev/null
 dokku ports:set router http:80:8080 </dev/null
 dokku storage:info router-state </dev/null >/dev/null 2>&1 || dokku storage:create router-state --chown heroku </dev/null
