@@ -18,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import hypothesis
 import pytest
+import structlog
 
 from migrate.stack.local import LocalStack
 from migrate.stack.logs import tail
@@ -141,3 +142,9 @@ def _command(directory: Path, *arguments: str) -> None:
         timeout=START_SECONDS,
         check=True,
     )
+
+
+@pytest.fixture(autouse=True)
+def no_request_of_another_test() -> None:
+    """What a test bound to its log lines must not be seen by the next one."""
+    structlog.contextvars.clear_contextvars()
