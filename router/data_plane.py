@@ -173,7 +173,7 @@ class DataPlane:
     def counts(self) -> Mapping[str, object]:
         """What the control store shows of this instance."""
         return {
-            "in_flight": len(self.dispatcher.active),
+            "in_flight": len(self.dispatcher.active) - len(self.hold_room),
             "held": len(self.hold_room),
             "held_by_route": self.hold_room.per_route(),
             "in_flight_by_route": {

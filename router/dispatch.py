@@ -10,6 +10,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
+
 from router.access_log import AccessLog
 from router.attempts import Attempts
 from router.client_connection import ClientConnection
@@ -33,6 +35,9 @@ from router.routing import RouteRuntime, Routing
 from router.seams import Tap
 from router.trust import TrustedProxies
 from shared.control.model import ControlState
+from shared.errors import Code
+
+log = structlog.get_logger("router.dispatch")
 
 #: Open sockets of a route that moves are asked to come again, spread over this time in seconds.
 RECONNECT_SPREAD_SECONDS = 5.0
@@ -113,9 +118,21 @@ class Dispatcher:
         self.active.add(exchange)
         try:
             self._admit(exchange, exchange.route)
-        except Refusal as refusal:
-            exchange.refuse(refusal)
+        except Exception as error:
+            self._answer_error(exchange, error)
         return exchange
+
+    def _answer_error(self, exchange: Exchange, error: Exception) -> None:
+        """Turn what a station raised into an answer; a defect of ours is a 500 and a line in the log."""
+        if isinstance(error, Refusal):
+            exchange.refuse(error)
+            return
+        log.error(
+            "request_failed", request_id=exchange.request_id.decode("latin-1"), exc_info=error
+        )
+        exchange.refuse(
+            Refusal(Code.INTERNAL_ERROR, "Something went wrong", Cause.INTERNAL, close=True)
+        )
 
     def _admit(self, exchange: Exchange, route: RouteRuntime) -> None:
         head = exchange.head
@@ -127,6 +144,8 @@ class Dispatcher:
             raise unavailable(
                 "The router has no control state yet; try again soon", Cause.NO_CONTROL_STATE
             )
+        if head.upgrade and self.is_draining:
+            raise unavailable("The router restarts; connect again", Cause.DRAINING)
         if route.has_mode and route.flag is not None:
             check_mode(route.flag, route.spec, head.method)
         if head.content_length > route.max_body_bytes:
@@ -139,19 +158,22 @@ class Dispatcher:
     async def _pass_edge(self, exchange: Exchange, route: RouteRuntime) -> None:
         try:
             await self._parts.edge.wait_for(exchange, route.spec)
-        except Refusal as refusal:
+        except Exception as error:
             exchange.task = None
-            exchange.refuse(refusal)
+            self._answer_error(exchange, error)
             return
         exchange.task = None
         self.go_on(exchange)
 
     def go_on(self, exchange: Exchange) -> None:
-        """Take up a request that had to wait."""
+        """Take up a request that had to wait; the world may have changed meanwhile."""
+        route = exchange.route
         try:
-            self._collect(exchange, exchange.route)
-        except Refusal as refusal:
-            exchange.refuse(refusal)
+            if route.has_mode and route.flag is not None:
+                check_mode(route.flag, route.spec, exchange.method)
+            self._collect(exchange, route)
+        except Exception as error:
+            self._answer_error(exchange, error)
 
     def _collect(self, exchange: Exchange, route: RouteRuntime) -> None:
         """Wait for the body first where the sticky key is in it."""
@@ -165,8 +187,8 @@ class Dispatcher:
     def body_complete(self, exchange: Exchange) -> None:
         try:
             self._pass_hold(exchange, exchange.route)
-        except Refusal as refusal:
-            exchange.refuse(refusal)
+        except Exception as error:
+            self._answer_error(exchange, error)
 
     def _pass_hold(self, exchange: Exchange, route: RouteRuntime) -> None:
         hold = route.hold

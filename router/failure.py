@@ -23,6 +23,7 @@ class Cause(StrEnum):
     CLIENT_GONE = "client_gone"
     CLIENT_STALLED = "client_stalled"
     NO_ROUTE = "no_route"
+    DRAINING = "draining"
     NO_CONTROL_STATE = "no_control_state"
     MAINTENANCE = "maintenance"
     READ_ONLY = "read_only"

@@ -222,3 +222,16 @@ async def test_trace_context_passes_when_well_formed_and_is_made_when_not(rig) -
         found = router.monolith.requests[-1].values("traceparent")
         assert len(found) == 1
         assert (found[0] == given) is (given == good)
+
+
+async def test_a_defect_of_the_router_is_a_500_and_not_a_dead_connection(rig) -> None:
+    router = await rig()
+
+    def broken(_exchange: object) -> None:
+        raise ZeroDivisionError
+
+    router.plane.dispatcher._tap_for = broken
+    answer = await router.ask(b"GET /api/search HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert (answer.status, json.loads(answer.body)["error"]["code"]) == (500, "INTERNAL_ERROR")
+    assert router.causes() == {"internal": 1}
+    assert "ZeroDivision" not in answer.body.decode()
