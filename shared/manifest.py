@@ -16,6 +16,7 @@ from shared.routing.policy import RoutePolicy
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 TableName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
+HostName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
 EventType = Annotated[str, Field(pattern=r"^[a-z]+(\.[a-z_]+)+$")]
 Kind = Literal["read", "write", "stream", "upload", "websocket", "webhook"]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -120,6 +121,7 @@ class Route(Model):
     first_byte_seconds: float | None = Field(default=None, gt=0)
     max_body_bytes: int | None = Field(default=None, ge=0)
     policy: RoutePolicy | None = None
+    hosts: tuple[HostName, ...] = ()  # only for requests to these hosts; empty: every host
 
     @property
     def writes(self) -> bool:

@@ -63,20 +63,22 @@ def _names(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 def _routes(manifest: Manifest) -> Iterator[tuple[str, str]]:
     names: dict[str, str] = {}
-    shapes: dict[tuple[str, str], str] = {}
+    shapes: dict[tuple[str, str, str], str] = {}
     for route in manifest.routes:
         if route.name in names:
             yield route.name, f"claimed by both {names[route.name]} and {route.service}"
         names[route.name] = route.service
         if not route.path.startswith(manifest.project.base_path + "/"):
             yield route.name, f"path {route.path} is outside {manifest.project.base_path}/"
-        shape = (route.method, re.sub(r"\{[^}]*\}", "{}", route.path))
-        if shape in shapes:
-            yield (
-                route.name,
-                f"{route.method} {route.path} overlaps with {shapes[shape]}: no request could tell them apart",
-            )
-        shapes[shape] = route.name
+        for host in route.hosts or ("",):
+            shape = (host, route.method, re.sub(r"\{[^}]*\}", "{}", route.path))
+            if shape in shapes:
+                yield (
+                    route.name,
+                    f"{route.method} {route.path} overlaps with {shapes[shape]}:"
+                    " no request could tell them apart",
+                )
+            shapes[shape] = route.name
         if route.rewrite and parameters(route.rewrite) - parameters(route.path):
             missing = ", ".join(sorted(parameters(route.rewrite) - parameters(route.path)))
             yield route.name, f"rewrite uses parameters that the path does not have: {missing}"

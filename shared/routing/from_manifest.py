@@ -23,6 +23,7 @@ def _spec(manifest: Manifest, route: Route) -> RouteSpec:
         method=route.method,
         path=route.path,
         kind=route.kind,
+        hosts=route.hosts,
         sticky=route.sticky,
         writes=route.writes,
         idempotency=route.idempotency,

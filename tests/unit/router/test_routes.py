@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.manifest import load_manifest
+from shared.manifest import ManifestError, load_manifest, parse_manifest
 from shared.routing.from_manifest import route_table
 from shared.routing.routes import Alias, RouteConflictError, RouteSpec, RouteTable
 
@@ -160,3 +160,31 @@ def test_every_route_of_the_shipped_manifest_finds_itself() -> None:
         assert match is not None
         assert match.route.name == route.name
         assert match.allows_method
+
+
+TWO_HOSTS = """
+[project]
+name = "demo"
+public_host = "api.example.com"
+[router]
+app = "router"
+[monolith]
+app = "api-monolith"
+[services.content]
+app = "content-service"
+placement = "shared"
+routes = [
+  { name = "content.a", method = "GET", path = "/api/{x}", kind = "read", hosts = ["a.example.com"] },
+  { name = "content.b", method = "GET", path = "/api/{y}", kind = "read", hosts = [HOST] },
+]
+"""
+
+
+def test_routes_of_the_manifest_may_differ_by_host_alone_and_conflict_without() -> None:
+    table = route_table(parse_manifest(TWO_HOSTS.replace("HOST", '"b.example.com"')))
+    match = table.match("GET", "/api/1", "b.example.com")
+    assert match is not None
+    assert match.route.name == "content.b"
+    assert table.match("GET", "/api/1", "c.example.com") is None
+    with pytest.raises(ManifestError, match=r"content\.b.*overlaps with content\.a"):
+        parse_manifest(TWO_HOSTS.replace("HOST", '"a.example.com"'))
