@@ -148,7 +148,8 @@ async def _locate(
             if entry.id not in statements:
                 continue
             row = addresses.get(entry.id)
-            if row is not None and is_ours(row["identity"]):
+            # comments and rights have no address of their own: their label names the object
+            if is_ours(row["identity"]) if row is not None else names_ours(entry.label):
                 continue
             exists = row is not None and await _exists(target, row)
             found.append(
@@ -168,6 +169,11 @@ def is_ours(identity: str) -> bool:
     """Whether an object belongs to a split (of any service) and not to the application."""
     name = identity.replace('"', "")
     return name.startswith(("_split_", "zz_split_fence_")) or " on _split_" in name
+
+
+def names_ours(label: str) -> bool:
+    """Whether the label of a comment or a grant, as pg_restore prints it, is about a split's object."""
+    return any(is_ours(word) for word in label.split())
 
 
 async def _exists(target: Connection, address: asyncpg.Record) -> bool:

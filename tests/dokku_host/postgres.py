@@ -18,6 +18,18 @@ from uuid import uuid4
 SERVER_PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
 
+DROP_SUBSCRIPTIONS = b"""
+SELECT format('ALTER SUBSCRIPTION %1$I DISABLE; ALTER SUBSCRIPTION %1$I SET (slot_name = NONE);', subname),
+       format('DROP SUBSCRIPTION %I;', subname)
+  FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \\gexec
+"""
+DROP_SLOTS = b"""
+SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active;
+SELECT pg_sleep(0.1) FROM pg_replication_slots LIMIT 1;
+SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active;
+"""
+
+
 @dataclass
 class Databases:
     """Makes databases and runs SQL in them with the real psql."""
@@ -56,6 +68,9 @@ class Databases:
 
     def clean(self) -> None:
         """Drop all databases and roles that were made."""
+        for name in self.made:
+            self.sql(name, DROP_SUBSCRIPTIONS)
+        self.sql("postgres", DROP_SLOTS)
         for name in self.made:
             self.sql("postgres", f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE);'.encode())
         self.made.clear()
@@ -100,7 +115,9 @@ def private_server() -> Iterator[Databases]:
     )  # fmt: skip
     options = (
         f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
-        " -c wal_level=logical -c max_connections=40 -c shared_buffers=32MB"
+        " -c wal_level=logical -c max_connections=100 -c shared_buffers=32MB"
+        " -c max_replication_slots=30 -c max_wal_senders=30 -c max_worker_processes=40"
+        " -c max_logical_replication_workers=30"
     )
     control = [*prefix, str(programs / "pg_ctl"), "-D", str(data)]
     subprocess.run([*control, "-w", "-l", str(folder / "log"), "-o", options, "start"], **run)
