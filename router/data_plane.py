@@ -142,8 +142,7 @@ class DataPlane:
         dispatcher.is_draining = True
         if self._server is not None:
             self._server.close()
-        for exchange in tuple(dispatcher.active):
-            dispatcher.ask_to_reconnect(exchange, min(RECONNECT_SECONDS, seconds / 4))
+        dispatcher.part_from_sockets(min(RECONNECT_SECONDS, seconds / 4))
         started = self._loop.time()
         while (passed := self._loop.time() - started) < seconds:
             if passed > min(IDLE_GRACE_SECONDS, seconds / 2):

@@ -6,7 +6,6 @@ The one place where the data plane meets the control state; it does no I/O of it
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,14 +32,12 @@ from router.request_ids import RequestIds
 from router.response_head import ResponseHead
 from router.routing import RouteRuntime, Routing
 from router.seams import Tap
+from router.socket_moves import SocketMoves
 from router.trust import TrustedProxies
 from shared.control.model import ControlState
 from shared.errors import Code
 
 log = structlog.get_logger("router.dispatch")
-
-#: Open sockets of a route that moves are asked to come again, spread over this time in seconds.
-RECONNECT_SPREAD_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -77,6 +74,7 @@ class Dispatcher:
         self._attempts = parts.attempts
         self._metrics = parts.metrics
         self._decider = Decider(parts.override_secrets, parts.metrics)
+        self._moves = SocketMoves(loop, self._decider, parts.metrics)
         self._ids = RequestIds()
         self._blocks = HeaderBlocks(is_trusted=False)
         self._trusted_blocks = HeaderBlocks(is_trusted=True)
@@ -215,38 +213,16 @@ class Dispatcher:
         self._routing.apply(state, now)
         if self.hold_room is not None:
             self.hold_room.release(self._is_held)
-        for exchange in tuple(self.active):
-            if exchange.tunnel is not None and self._must_move(exchange, now):
-                self._reconnect_later(exchange, exchange.route)
+        self._moves.after_change(self.active, now)
 
     def _is_held(self, exchange: Exchange) -> bool:
         hold = exchange.route.hold
         return hold is not None and hold.is_on(self._loop.time())
 
-    def _must_move(self, exchange: Exchange, now: float) -> bool:
-        """Whether an open socket is on the wrong side, or its route is to fall silent."""
-        route = exchange.route
-        if route is self._routing.unmatched:
-            return False
-        if route.hold is not None and route.hold.is_on(now):
-            return True
-        current = exchange.decision
-        return current is not None and self._decider.decide(exchange, route).side != current.side
-
-    def _reconnect_later(self, exchange: Exchange, route: RouteRuntime) -> None:
-        spread = RECONNECT_SPREAD_SECONDS
-        if route.hold is not None:
-            # A drain waits for the sockets too, so they go in the first part of the hold.
-            spread = min(spread, route.hold.limits.total_seconds / 4)
-        self.ask_to_reconnect(exchange, spread)
-
-    def ask_to_reconnect(self, exchange: Exchange, spread_seconds: float) -> None:
-        """Close an open socket with 1012 within the given time."""
-        tunnel = exchange.tunnel
-        if tunnel is not None:
-            self._metrics.add("router_sockets_moved_total")
-            wait = random.uniform(0.0, spread_seconds)  # noqa: S311 - jitter
-            self._loop.call_later(wait, tunnel.ask_to_reconnect)
+    def part_from_sockets(self, spread_seconds: float) -> None:
+        """Ask every open socket to come again, within the given time."""
+        for exchange in tuple(self.active):
+            self._moves.ask(exchange, spread_seconds)
 
     # ---- what an exchange asks for ------------------------------------------------------------------
 

@@ -220,7 +220,7 @@ async def test_sockets_of_a_held_route_are_asked_to_reconnect_with_1012(rig) -> 
 
 
 async def test_a_socket_is_asked_to_move_only_when_its_side_changes(rig, monkeypatch) -> None:
-    monkeypatch.setattr("router.dispatch.RECONNECT_SPREAD_SECONDS", 0.1)
+    monkeypatch.setattr("router.socket_moves.SPREAD_SECONDS", 0.1)
     router = await rig(socket_app, content=socket_app)
     client = await open_socket(router)
     router.flags(percent=0, shadow_percent=5.0)
