@@ -6,22 +6,7 @@ import sys
 
 from services.content.app import build
 from services.content.settings import PORT, ContentSettings
-from shared.errors import OperatorError
-from shared.settings import load_settings
-from shared.web.serve import serve
-
-
-def main() -> int:
-    """Serve until SIGTERM; 2 when settings or manifest cannot be used."""
-    try:
-        settings = load_settings(ContentSettings, port=PORT)
-        app = build(settings)
-    except OperatorError as error:
-        sys.stderr.write(f"{error.message}\n")
-        return 2
-    serve(app, settings)
-    return 0
-
+from shared.web.serve import run_service
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_service(ContentSettings, build, port=PORT))

@@ -10,7 +10,9 @@ from services.content.models import CharacterFilter, Place, TitleFilter, TitleFo
 from services.content.search.entries import Found
 from services.content.service import ContentService, Listing
 from shared.contract.content import (
+    ActorDetail,
     ActorPage,
+    CharacterDetail,
     CharacterPage,
     CharacterSource,
     ContentType,
@@ -21,6 +23,7 @@ from shared.contract.content import (
     Suggestions,
     Title,
     TitleCategory,
+    TitleDetail,
     TitlePage,
 )
 from shared.contract.values import Id, Integer, Text
@@ -112,12 +115,12 @@ async def series_list(
 
 
 @router.endpoint("content.movie", cache_seconds=CATALOGUE_SECONDS)
-async def movie(content: Content, title_id: Id) -> Reply:
+async def movie(content: Content, title_id: Id) -> Reply[TitleDetail]:
     return await _title(content, title_id, "movie")
 
 
 @router.endpoint("content.series", cache_seconds=CATALOGUE_SECONDS)
-async def series(content: Content, title_id: Id) -> Reply:
+async def series(content: Content, title_id: Id) -> Reply[TitleDetail]:
     return await _title(content, title_id, "series")
 
 
@@ -138,7 +141,7 @@ async def characters(
 
 
 @router.endpoint("content.character", cache_seconds=CATALOGUE_SECONDS)
-async def character(content: Content, character_id: Id) -> Reply:
+async def character(content: Content, character_id: Id) -> Reply[CharacterDetail]:
     detail = await content.character(character_id)
     return Reply(detail, etag=weak_etag(detail.updated_at))
 
@@ -157,7 +160,7 @@ async def actors(
 
 
 @router.endpoint("content.actor", cache_seconds=CATALOGUE_SECONDS)
-async def actor(content: Content, actor_id: Id) -> Reply:
+async def actor(content: Content, actor_id: Id) -> Reply[ActorDetail]:
     detail = await content.actor(actor_id)
     return Reply(detail, etag=weak_etag(detail.updated_at))
 
@@ -171,7 +174,7 @@ async def popular(
     return Popular(type=type, items=tuple(await content.popular(type, limit)))
 
 
-async def _title(content: ContentService, title_id: Id, format_: TitleFormat) -> Reply:
+async def _title(content: ContentService, title_id: Id, format_: TitleFormat) -> Reply[TitleDetail]:
     detail = await content.title(title_id, format_)
     return Reply(detail, etag=weak_etag(detail.updated_at))
 

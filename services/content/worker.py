@@ -9,10 +9,8 @@ from contextlib import asynccontextmanager
 from services.content.consumers import ContentEvents
 from services.content.settings import ContentWorkerSettings
 from services.content.sync import CatalogueSync, open_sync
-from shared.errors import OperatorError
 from shared.events.periodic import Periodic
 from shared.events.worker import WorkerContext, WorkerPlan, run_worker
-from shared.settings import load_settings
 
 NAME = "content"
 #: One run reads some hundred details; most come from the cache.
@@ -41,15 +39,5 @@ def _by_the_clock(sync: CatalogueSync, settings: ContentWorkerSettings) -> Perio
     )
 
 
-def main() -> int:
-    """Work until SIGTERM; 2 when settings cannot be used."""
-    try:
-        settings = load_settings(ContentWorkerSettings)
-    except OperatorError as error:
-        sys.stderr.write(f"{error.message}\n")
-        return 2
-    return run_worker(NAME, build, settings)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_worker(NAME, build, ContentWorkerSettings))

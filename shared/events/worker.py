@@ -88,10 +88,12 @@ class WorkerPlan:
 Build = Callable[[WorkerContext], AbstractAsyncContextManager[WorkerPlan]]
 
 
-def run_worker(service: str, build: Build, settings: WorkerSettings | None = None) -> int:
+def run_worker(
+    service: str, build: Build, settings_type: type[WorkerSettings] = WorkerSettings
+) -> int:
     """Work until SIGTERM; returns the exit code: 0 after a drain, 2 for wrong settings."""
     try:
-        loaded = settings or load_settings(WorkerSettings)
+        loaded = load_settings(settings_type)
         manifest = load_manifest(loaded.manifest)
     except StranglerError as error:
         sys.stderr.write(f"{error.message}\n")

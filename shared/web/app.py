@@ -5,7 +5,7 @@ Knows no domain. A service is its routers, a lifespan hook for what it opens, an
     router = ServiceRouter()
 
     @router.endpoint("content.movie", cache_seconds=300)
-    async def movie(title_id: Id, catalogue: Annotated[Catalogue, Depends(get_catalogue)]) -> Reply:
+    async def movie(title_id: Id, catalogue: Annotated[Catalogue, Depends(get_catalogue)]) -> Reply[Title]:
         row = await catalogue.movie(title_id)          # raises not_found("title")
         return Reply(row.to_wire(), etag=weak_etag(row.updated_at))
 
@@ -21,8 +21,7 @@ Knows no domain. A service is its routers, a lifespan hook for what it opens, an
                                   lifespan=[open_catalogue])
 
     if __name__ == "__main__":
-        settings = load_settings(AppSettings, port=8002)
-        serve(build(settings), settings)
+        sys.exit(run_service(AppSettings, build, port=8002))
 
 The endpoint names a route of shared/contract/routes.toml; from there come method, path, success
 status, who may call, rate limit, idempotency and body rules. Handlers get validated fields, raise

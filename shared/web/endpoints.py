@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel
 
 from shared.contract.routes import PublicRoute, PublicRoutes, public_routes
 from shared.errors import OperatorError
+from shared.web.replies import Reply
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
@@ -32,6 +33,8 @@ class Endpoint:
     def response_model(self) -> type[BaseModel] | None:
         """The model an endpoint says it returns, for the API description."""
         returned = inspect.signature(self.call, eval_str=True).return_annotation
+        if get_origin(returned) is Reply:
+            (returned,) = get_args(returned)
         is_model = isinstance(returned, type) and issubclass(returned, BaseModel)
         return returned if is_model else None
 
@@ -41,7 +44,7 @@ class ServiceRouter:
 
     >>> router = ServiceRouter()
     >>> @router.endpoint("content.movie", cache_seconds=300)
-    ... async def movie(title_id: Id, catalogue: Annotated[Catalogue, Depends(catalogue)]) -> Reply:
+    ... async def movie(title_id: Id, catalogue: Annotated[Catalogue, Depends(catalogue)]) -> Reply[Title]:
     ...     title = await catalogue.movie(title_id)
     ...     return Reply(title.body, etag=weak_etag(title.updated_at))
 

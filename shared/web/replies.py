@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -13,21 +14,24 @@ NO_STORE = "no-store"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+M = TypeVar("M", bound=BaseModel)
+
+
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """A JSON answer with more than a body.
+class Reply(Generic[M]):
+    """A JSON answer with more than a body; `M` is the wire model, as the API description shows it.
 
     >>> return Reply(title, etag=weak_etag(row["updated_at"]), cache_seconds=300)
     """
 
-    body: BaseModel | None = None
+    body: M | None = None
     status: int | None = None  # None: the route's own success status
     etag: str | None = None
     cache_seconds: int | None = None  # public, max-age; None: no-store
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Result = BaseModel | Reply | Response | None
+Result = BaseModel | Reply[Any] | Response | None
 
 
 def weak_etag(updated_at: datetime) -> str:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 import time
+from collections.abc import Callable
 from types import FrameType
+from typing import TypeVar
 
 import uvicorn
 from fastapi import FastAPI
 
+from shared.errors import OperatorError
 from shared.observability.logs import configure_logs
 from shared.observability.sentry import start_sentry
-from shared.settings import AppSettings
+from shared.settings import AppSettings, load_settings
+
+S = TypeVar("S", bound=AppSettings)
 
 KEEP_ALIVE_SECONDS = (
     75  # longer than the router keeps an idle connection, so the router closes first
@@ -72,3 +78,18 @@ def serve(app: FastAPI, settings: AppSettings, sockets: list[socket.socket] | No
     start_sentry(settings, service=app.title)
     server = DrainingServer(server_config(app, settings), app, settings.drain_lead_seconds)
     server.run(sockets=sockets)
+
+
+def run_service(kind: type[S], build: Callable[[S], FastAPI], *, port: int) -> int:
+    """Read the settings, build the app and serve it; 2 when settings or manifest cannot be used.
+
+    `port` is the one of local runs: the variable PORT, when it is not empty, wins.
+    """
+    try:
+        settings = load_settings(kind, port=port)
+        app = build(settings)
+    except OperatorError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return 2
+    serve(app, settings)
+    return 0

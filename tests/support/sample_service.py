@@ -75,7 +75,7 @@ def sample_router(calls: list[str]) -> ServiceRouter:
         return Found(query=q, limit=limit, cursor=cursor.sort_value if cursor else None)
 
     @router.endpoint("content.movie", cache_seconds=300, time_limit_seconds=0.2)
-    async def movie(title_id: Id) -> Reply:
+    async def movie(title_id: Id) -> Reply[Seen]:
         if str(title_id) == MISSING:
             raise not_found("title")
         if str(title_id) == BROKEN:

@@ -12,15 +12,16 @@ from pydantic import SecretStr
 
 from migrate.commands.db_migrate import prepare_store
 from services.content.app import build
-from services.content.migrations import migrate
 from services.content.settings import ContentSettings
 from shared.control.model import FlagChange
 from shared.control.store import ControlStore
 from shared.manifest import load_manifest
+from shared.placement.migrations import migrate
 from shared.states import DataState
 from tests.integration.content.conftest import eventually, running
 from tests.support.platform_database import platform_database
 
+CONTENT = "services.content"
 MANIFEST = load_manifest(Path("migration.toml"))
 INSERT = "INSERT INTO titles (format, title, title_norm, popularity) VALUES ('movie', $1, $2, $3)"
 
@@ -59,7 +60,7 @@ async def first_title(client: httpx.AsyncClient) -> str | None:
 async def test_everything_is_read_from_the_database_that_owns_the_tables(
     shared_dsn: str, database: str, make_settings: Callable[..., ContentSettings]
 ) -> None:
-    await migrate(database)
+    await migrate(CONTENT, database)
     await add_title(shared_dsn, "Alpha Shared")
     await add_title(database, "Alpha Own")
     settings = make_settings(shared_dsn, database_url=SecretStr(database))

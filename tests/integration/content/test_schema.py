@@ -4,9 +4,10 @@ import asyncio
 
 import asyncpg
 
-from services.content.migrations import migrate
+from shared.placement.migrations import migrate
 from tests.support.platform_database import platform_database
 
+CONTENT = "services.content"
 TABLES = ["titles", "actors", "characters", "provider_cache", "outbox", "inbox"]
 COLUMNS = """
 SELECT table_name, column_name, data_type, udt_name, is_nullable, column_default, is_identity
@@ -45,20 +46,20 @@ async def describe(dsn: str) -> list[list[tuple[object, ...]]]:
 async def test_the_own_schema_is_the_monoliths_without_crossing_keys(
     database: str, postgres_url: str
 ) -> None:
-    assert await migrate(database) == ["0001_platform.sql", "0002_content.sql"]
+    assert await migrate(CONTENT, database) == ["platform", "content"]
     async with platform_database(postgres_url) as shared:
         assert await describe(database) == await describe(shared)
 
 
 async def test_the_schema_may_be_applied_twice_and_twice_at_once(database: str) -> None:
-    await asyncio.gather(migrate(database), migrate(database))
+    await asyncio.gather(migrate(CONTENT, database), migrate(CONTENT, database))
     before = await describe(database)
-    await migrate(database)
+    await migrate(CONTENT, database)
     assert await describe(database) == before
 
 
 async def test_before_a_split_only_the_platform_part_is_applied(database: str) -> None:
-    assert await migrate(database, ["platform"]) == ["0001_platform.sql"]
+    assert await migrate(CONTENT, database, ["platform"]) == ["platform"]
     connection = await asyncpg.connect(database)
     tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     await connection.close()
