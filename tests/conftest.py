@@ -18,11 +18,11 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import hypothesis
 import pytest
-import structlog
 
 from migrate.stack.local import LocalStack
 from migrate.stack.logs import tail
 from shared.manifest import load_manifest
+from shared.observability.context import forget_request
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RUN_VARIABLE = "STRANGLER_TEST_RUN"  # pid of the process that started the run, seen by its workers
@@ -147,4 +147,4 @@ def _command(directory: Path, *arguments: str) -> None:
 @pytest.fixture(autouse=True)
 def no_request_of_another_test() -> None:
     """What a test bound to its log lines must not be seen by the next one."""
-    structlog.contextvars.clear_contextvars()
+    forget_request()

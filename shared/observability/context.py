@@ -39,6 +39,13 @@ def bind_request(request_id: str, traceparent: str | None = None) -> None:
     structlog.contextvars.bind_contextvars(request_id=request_id)
 
 
+def forget_request() -> None:
+    """Undo bind_request in the current context."""
+    _request_id.set(None)
+    _traceparent.set(None)
+    structlog.contextvars.clear_contextvars()
+
+
 @contextmanager
 def request_scope(request_id: str, traceparent: str | None = None) -> Iterator[None]:
     """As bind_request, undone at the end: for workers, where one task handles many messages."""
