@@ -18,7 +18,7 @@ from migrate.dokku.apply import (
 )
 from migrate.dokku.argv import command
 from migrate.dokku.change import Effect, NoteKind, Plan
-from migrate.dokku.desired import desired_host
+from migrate.dokku.desired import chosen, desired_host
 from migrate.dokku.grammar import check
 from migrate.dokku.transport import (
     CommandFailedError,
@@ -99,7 +99,7 @@ async def test_the_script_does_what_apply_does(
     assert (await applier.plan(SMALL)).is_empty
 
 
-@pytest.mark.parametrize("app", ["router", "api-monolith", "chat-service", "operator"])
+@pytest.mark.parametrize("app", sorted(file.stem for file in GOLDEN.glob("*.sh")))
 async def test_the_commands_of_an_app_are_the_golden_ones(manifest: Manifest, app: str) -> None:
     from migrate.dokku.script import write_script
 
@@ -107,6 +107,10 @@ async def test_the_commands_of_an_app_are_the_golden_ones(manifest: Manifest, ap
     lines = text[text.index("\n# ---- ") + 1 :]
     golden = GOLDEN / f"{app}.sh"
     assert lines == golden.read_text(), f"if this is meant, write the new text to {golden}"
+
+
+def test_every_app_has_a_golden_text(manifest: Manifest) -> None:
+    assert {file.stem for file in GOLDEN.glob("*.sh")} == set(chosen(manifest))
 
 
 async def test_an_apply_that_is_cut_anywhere_continues(host: FakeHost, manifest: Manifest) -> None:

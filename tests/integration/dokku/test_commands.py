@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -186,3 +187,26 @@ def test_a_compose_file_and_a_script_are_written_to_files(operator: Operator) ->
     script = operator.checkout / "host.sh"
     assert script.stat().st_mode & 0o111
     assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
+
+
+async def test_phases_are_marked_and_proven_in_the_control_store(
+    operator: Operator, database: str
+) -> None:
+    """Where the database can be reached, the commands run here and not in a container of the host."""
+    operator.environment["SHARED_DATABASE_URL"] = database
+    operator.environment["STRANGLER_ACTOR"] = "test"
+    shutil.copy(ROOT / "migration.toml", operator.checkout / "migration.toml")
+
+    async def typed(*words: str) -> Done:
+        return await asyncio.to_thread(operator, *words)
+
+    assert (await typed("db", "migrate")).returncode == 0
+    assert (await typed("phase", "mark", "1", "started")).returncode == 0
+    listed = json.loads((await typed("phase", "list", "--json")).stdout)
+    assert [row["status"] for row in listed][:2] == ["started", "pending"]
+    assert (await typed("phase", "mark", "2", "completed")).returncode == 3, "it was never started"
+    operator.environment |= {"ROUTER_ADMIN_URL": "http://127.0.0.1:1", "ADMIN_TOKEN": "t"}
+    proof = await typed("phase", "proof", "--quiet-minutes", "0")
+    assert proof.returncode == 3
+    assert "content has routes at 0 percent" in proof.stdout
+    assert "the monolith is still needed" in proof.stdout

@@ -170,3 +170,35 @@ async def test_a_formation_forbids_to_scale_and_says_so(host: FakeHost, manifest
     (note,) = plan.blocked
     assert note.kind is NoteKind.BLOCKED
     assert "formation" in note.text
+
+
+async def test_a_newer_minor_version_is_an_announced_upgrade(
+    host: FakeHost, manifest: Manifest
+) -> None:
+    applier = await applier_for(host, manifest)
+    await applier.apply(("payment-service",))
+    deploy_directly(host, "payment-service")
+    store = host.state.stores["postgres", "scenextras-db"]
+    store.version = "postgres:17.2"
+    plan = await applier.plan(("payment-service",))
+    assert plan.effect is Effect.INTERRUPT
+    assert [str(one) for one in plan.commands] == [
+        "dokku postgres:upgrade scenextras-db --image-version 17.6",
+        "dokku ps:restart payment-service",
+    ]
+    outcome = await applier.apply(("payment-service",))
+    assert outcome.remaining.is_empty
+    assert store.version == "postgres:17.6"
+
+
+async def test_exposed_ports_follow_the_manifest(host: FakeHost, manifest: Manifest) -> None:
+    cluster = on_k3s(manifest)
+    applier = await applier_for(host, cluster)
+    await applier.apply(("payment-service",))
+    host.state.stores["redis", "scenextras-cache"].exposed = ["6379->10.0.0.5:9999"]
+    plan = await applier.plan(("payment-service",))
+    assert [str(one) for one in plan.commands] == [
+        "dokku redis:unexpose scenextras-cache",
+        "dokku redis:expose scenextras-cache 10.0.0.5:15006",
+    ]
+    assert (await applier.apply(("payment-service",))).remaining.is_empty
