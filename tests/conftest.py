@@ -116,10 +116,14 @@ async def database(postgres_url: str) -> AsyncIterator[str]:
 def local_stack(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalStack]:
-    """A whole system of the module's own, started by the command itself, on ports of its own."""
+    """A whole system of the module's own, started by the command itself, on ports of its own.
+
+    A module may say which services it needs: `STACK_SERVICES = ("content",)`; the rest stays down.
+    """
     directory = tmp_path_factory.mktemp("stack")
     failed_before = request.session.testsfailed
-    _command(directory, "up")
+    only = getattr(request.module, "STACK_SERVICES", ())
+    _command(directory, "up", *(word for name in only for word in ("--only", name)))
     try:
         yield LocalStack(directory, load_manifest(MANIFEST), MANIFEST)
     finally:

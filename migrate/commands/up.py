@@ -18,6 +18,15 @@ async def _up(stack: LocalStack) -> tuple[bool, tuple[ProcessState, ...]]:
 
 
 def up(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="SERVICE",
+            help="Run only this service beside monolith and router; may be repeated. It is remembered;"
+            " `--only all` takes it back.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be started.")
     ] = False,
@@ -25,6 +34,8 @@ def up(
 ) -> None:
     """Start servers, monolith, services and router under .stack; a second time repairs what is missing."""
     stack = stack_of(get_context(), quiet=as_json)
+    if only:
+        stack.choose(only)
     if dry_run:
         missing = run(stack.missing())
         if as_json:

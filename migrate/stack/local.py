@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -36,6 +36,7 @@ STOP_SECONDS = 20.0
 
 # What people expect of a development server; another one is taken when it is busy.
 DEFAULT_PUBLIC_PORT = 8080
+ALL_SERVICES = "all"
 
 Report = Callable[[str], None]
 
@@ -68,6 +69,7 @@ class LocalStack:
         self._operator = dict(os.environ if operator is None else operator)
         self._owner_pid = owner_pid
         self._report = report
+        self._chosen: tuple[str, ...] | None = None
         self._given = given_urls(self._operator)
         private = [kind for kind in SERVER_KINDS if kind not in self._given]
         self.servers = PrivateServers(
@@ -88,10 +90,26 @@ class LocalStack:
     def credentials(self) -> Credentials:
         return load_or_generate(self.layout.credentials)
 
-    @cached_property
+    @property
     def app_processes(self) -> tuple[AppProcess, ...]:
         """Our own processes, in the order of starting."""
-        return find_processes(REPOSITORY, self._manifest.services)
+        only = self.state.only if self._chosen is None else self._chosen
+        return find_processes(REPOSITORY, only or self._manifest.services)
+
+    def choose(self, services: Collection[str]) -> None:
+        """Let only these services run beside monolith and router, from the next `up` on.
+
+        `all` means every one. What runs already is left alone. Raises StackError for a stranger.
+        """
+        known = tuple(self._manifest.services)
+        unknown = sorted(set(services) - {*known, ALL_SERVICES})
+        if unknown:
+            raise StackError(
+                f"{', '.join(unknown)}: no such service",
+                hint=f"choose among {', '.join((*known, ALL_SERVICES))}",
+            )
+        everything = ALL_SERVICES in services or set(services) == set(known)
+        self._chosen = () if everything else tuple(name for name in known if name in services)
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -114,7 +132,10 @@ class LocalStack:
     async def up(self) -> bool:
         """Start what is missing and wait until it serves; False when nothing had to be done."""
         async with exclusive(self.layout.lock, INSTALL_SECONDS):
-            if self.layout.state.exists() and not await self.missing():
+            if self._chosen is not None:
+                remembered = self.state.model_copy(update={"only": self._chosen})
+                write_state(self.layout.state, remembered)
+            if self.state.started_at and not await self.missing():
                 return False
             started = time.time()
             await asyncio.to_thread(self._ensure_programs)

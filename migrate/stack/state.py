@@ -26,6 +26,7 @@ class StackState(BaseModel):
     servers: dict[ServerKind, ServerSource] = {}
     started_at: float = 0.0  # Unix seconds of the first successful start
     setup_seconds: float = 0.0  # how long that start took
+    only: tuple[str, ...] = ()  # services that run beside monolith and router; none named: all
 
     @property
     def public_url(self) -> str:

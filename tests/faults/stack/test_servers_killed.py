@@ -23,6 +23,7 @@ from shared.control.store import ControlStore
 
 HOST = "127.0.0.1"
 RECOVERY_SECONDS = 30.0
+STACK_SERVICES = ("content",)  # read by the fixture
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -9,9 +9,12 @@ import pytest
 
 from migrate.stack.credentials import generate, load_or_generate
 from migrate.stack.environment import StackFacts, app_environment, command_environment
+from migrate.stack.errors import StackError
 from migrate.stack.layout import Layout
+from migrate.stack.local import LocalStack
 from migrate.stack.servers.choice import given_urls
 from migrate.stack.topology import LAYER, AppProcess, find_processes
+from shared.manifest import load_manifest
 
 
 def _program(folder: Path, *, worker: bool = False) -> None:
@@ -127,3 +130,25 @@ def test_secrets_are_made_once_and_long_enough(tmp_path: Path) -> None:
 def test_addresses_in_the_environment_win_one_by_one() -> None:
     environment = {"STACK_REDIS_URL": "redis://elsewhere:6379/0", "STACK_POSTGRES_URL": ""}
     assert given_urls(environment) == {"redis": "redis://elsewhere:6379/0"}
+
+
+def _domains(stack: LocalStack) -> set[str]:
+    return {process.domain for process in stack.app_processes}
+
+
+def test_chosen_services_run_beside_monolith_and_router(tmp_path: Path) -> None:
+    manifest = load_manifest(Path("migration.toml"))
+    stack = LocalStack(tmp_path, manifest, Path("migration.toml"), operator={})
+    everything = _domains(stack)
+    stack.choose(["content"])
+    assert _domains(stack) == {"monolith", "content", "router"}
+    stack.choose(["all"])
+    assert _domains(stack) == everything
+    assert not list(tmp_path.iterdir())  # remembered by `up` alone
+
+
+def test_choosing_a_service_that_does_not_exist_names_those_that_do(tmp_path: Path) -> None:
+    manifest = load_manifest(Path("migration.toml"))
+    stack = LocalStack(tmp_path, manifest, Path("migration.toml"), operator={})
+    with pytest.raises(StackError, match="billing: no such service"):
+        stack.choose(["content", "billing"])
