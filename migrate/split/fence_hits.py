@@ -47,11 +47,13 @@ def hit_sequences() -> list[str]:
     return names
 
 
-def definition(names: Names, version: int) -> str:
-    """SQL that creates the sequences and the function `note_hit(table, operation)`."""
-    unlogged = "UNLOGGED " if version >= 150_000 else ""
+def definition(names: Names) -> str:
+    """SQL that creates the sequences and the function `note_hit(table, operation)`.
+
+    Logged sequences: unlogged ones would each be flushed to disk when they are made.
+    """
     sequences = "\n".join(
-        f"CREATE {unlogged}SEQUENCE IF NOT EXISTS {names.relation(name)} AS bigint"
+        f"CREATE SEQUENCE IF NOT EXISTS {names.relation(name)} AS bigint"
         f" MINVALUE {-(2**63)} MAXVALUE {2**63 - 1} START WITH 0;"
         for name in hit_sequences()
     )

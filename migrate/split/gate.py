@@ -237,7 +237,7 @@ async def rehearse_pause(context: SwitchContext) -> Prediction:
     for _ in range(PROBES):
         trips.append(await token_round_trip(split, direction))
         started = time.monotonic()
-        await flush(target)
+        await flush(target, context, (), ())
         flushes.append((time.monotonic() - started) * 1000.0)
         locked = await lock_tables(
             locker,

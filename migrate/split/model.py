@@ -107,7 +107,6 @@ class Limits:
     token_seconds: float = 0.12  # the other side must have applied everything by then
     token_attempts: int = 6
     token_backoff_seconds: float = 0.5
-    open_seconds: float = 0.25  # wait for the apply worker before opening by hand
     sequence_gap: int = 1000  # numbers skipped on the new owner, for values drawn but not written
     gate_round_trip_ms: float = 200.0
     gate_rounds: int = 5

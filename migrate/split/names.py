@@ -109,6 +109,10 @@ class Names:
         return TableName(self.schema, "token")
 
     @property
+    def command(self) -> TableName:
+        return TableName(self.schema, "command")
+
+    @property
     def advisory_key(self) -> int:
         """Key of the lock at which the apply worker can be stopped for a moment."""
         return int(hashlib.sha256(self.schema.encode()).hexdigest()[:15], 16)

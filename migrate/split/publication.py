@@ -47,11 +47,12 @@ def peer_conninfo(dsn: str, *, bypass_row_security: bool) -> str:
 
 
 async def create_publication(context: SplitContext, direction: Direction) -> None:
-    """Publish tables, token and canary; waits for vacuum in short turns. Idempotent."""
+    """Publish tables, token, command and canary; waits for vacuum in short turns. Idempotent."""
     connection = await context.source(direction)
     name = context.names.publication(direction)
     tables = [f"{table.name.sql}{table.where}" for table in context.spec.tables]
-    tables += [context.names.token.sql, context.names.canary.sql]
+    own = (context.names.token, context.names.command, context.names.canary)
+    tables += [table.sql for table in own]
     statement = (
         f"CREATE PUBLICATION {quote(name)} FOR TABLE {', '.join(tables)}"
         " WITH (publish_via_partition_root = true)"

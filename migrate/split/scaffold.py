@@ -18,9 +18,10 @@ MILESTONE = "milestone"
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """One half of a switch as a side has committed it: `fenced` on the loser, `opened` on the winner.
+    """One half of a switch as a side has committed it: `ready` on the winner, `fenced` on the loser.
 
-    `open_lsn` (of the winner) is the position after which every change there is its own.
+    The fence decides. `open_lsn` (of the winner, told by `ready`) is the position after which every
+    change there is its own.
     """
 
     number: int
@@ -30,17 +31,18 @@ class Switch:
 
 
 def tables_sql(names: Names) -> str:
-    """Token, gate, switch record, clean-up records and the canary's table."""
+    """Token, command, gate, switch record, clean-up records and the canary's table."""
     schema = quote(names.schema)
     return f"""
 CREATE SCHEMA IF NOT EXISTS {schema};
 COMMENT ON SCHEMA {schema} IS
   {literal(f"online split of {names.service}; removed by `migrate db abort` or `migrate db finalize`")};
 CREATE TABLE IF NOT EXISTS {schema}.token (
-  id int PRIMARY KEY, n bigint NOT NULL, number bigint NOT NULL DEFAULT 0, opens text NOT NULL DEFAULT '');
+  id int PRIMARY KEY, n bigint NOT NULL);
+CREATE TABLE IF NOT EXISTS {schema}.command (number bigint PRIMARY KEY, opens text NOT NULL);
 INSERT INTO {schema}.token (id, n) VALUES (1, 0) ON CONFLICT DO NOTHING;
 CREATE TABLE IF NOT EXISTS {schema}.switch (
-  number bigint NOT NULL, role text NOT NULL CHECK (role IN ('fenced', 'opened')),
+  number bigint NOT NULL, role text NOT NULL CHECK (role IN ('ready', 'fenced')),
   direction text NOT NULL, open_lsn pg_lsn, at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (number, role));
 CREATE SEQUENCE IF NOT EXISTS {schema}.gate AS bigint MINVALUE {-(2**62)} START WITH 0;
@@ -68,7 +70,7 @@ def functions_sql(names: Names, side: Side) -> str:
     Shutting is done by enabling the triggers, which is part of a transaction and seen by everybody
     who comes after it, however old their snapshot. Opening is done at the gate, a sequence: it needs
     no lock, and no snapshot hides it. The apply worker opens it when the fence transaction of the
-    other side, which says so in the token, has come through: the commit of the loser opens the
+    other side, which holds the command to do so, has come through: the commit of the loser opens the
     winner, whatever has become of the tool by then.
     """
     schema = quote(names.schema)
@@ -90,26 +92,28 @@ BEGIN
   RAISE EXCEPTION 'table %.% is owned by another database', TG_TABLE_SCHEMA, TG_TABLE_NAME
     USING ERRCODE = '{TABLES_MOVED}', HINT = 'read the placement again and retry there';
 END $fence$;
-CREATE OR REPLACE FUNCTION {schema}.open(p_number bigint, p_direction text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $open$
-BEGIN
-  PERFORM setval({literal(names.relation("gate"))}::regclass, p_number);
-  INSERT INTO {schema}.switch (number, role, direction) VALUES (p_number, 'opened', p_direction)
-    ON CONFLICT DO NOTHING;
-END $open$;
-CREATE OR REPLACE FUNCTION {schema}.on_token() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $token$
+CREATE OR REPLACE FUNCTION {schema}.on_token() RETURNS trigger LANGUAGE plpgsql AS $token$
 BEGIN
   PERFORM pg_advisory_xact_lock({names.advisory_key});  -- a verification stops the stream here
-  IF NEW.opens = {literal(side)} AND NEW.number > OLD.number THEN
-    PERFORM {schema}.open(NEW.number, {literal("forward" if side is Side.OWN else "reverse")});
-  END IF;
   RETURN NEW;
 END $token$;
 DROP TRIGGER IF EXISTS on_token ON {schema}.token;
 CREATE TRIGGER on_token BEFORE UPDATE ON {schema}.token FOR EACH ROW EXECUTE FUNCTION {schema}.on_token();
 ALTER TABLE {schema}.token ENABLE REPLICA TRIGGER on_token;
-REVOKE ALL ON FUNCTION {schema}.open(bigint, text), {schema}.on_token() FROM PUBLIC;
+CREATE OR REPLACE FUNCTION {schema}.on_command() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $command$
+BEGIN
+  IF NEW.opens = {literal(side)} THEN
+    PERFORM setval({literal(names.relation("gate"))}::regclass, NEW.number)
+      FROM {schema}.gate WHERE NEW.number > abs(last_value);
+  END IF;
+  RETURN NULL;  -- carried out, not stored: a stored command would travel back to where it came from
+END $command$;
+DROP TRIGGER IF EXISTS on_command ON {schema}.command;
+CREATE TRIGGER on_command BEFORE INSERT ON {schema}.command
+  FOR EACH ROW EXECUTE FUNCTION {schema}.on_command();
+ALTER TABLE {schema}.command ENABLE REPLICA TRIGGER on_command;
+REVOKE ALL ON FUNCTION {schema}.on_command() FROM PUBLIC;
 GRANT USAGE ON SCHEMA {schema} TO PUBLIC;
 GRANT SELECT ON SEQUENCE {schema}.gate TO PUBLIC;
 """
@@ -121,7 +125,7 @@ async def create_scaffold(context: SplitContext, side: Side) -> None:
     connection = await context.control(side)
     async with connection.transaction():
         await connection.execute(tables_sql(names))
-        await connection.execute(fence_hits.definition(names, context.facts[side].version))
+        await connection.execute(fence_hits.definition(names))
         await connection.execute(functions_sql(names, side))
 
 
@@ -131,7 +135,7 @@ async def has_scaffold(context: SplitContext, side: Side) -> bool:
     return bool(
         await connection.fetchval(
             "SELECT EXISTS (SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
-            " WHERE n.nspname = $1 AND p.proname = 'on_token')",
+            " WHERE n.nspname = $1 AND p.proname = 'on_command')",
             context.names.schema,
         )
     )

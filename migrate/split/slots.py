@@ -13,6 +13,10 @@ from migrate.split.context import SplitContext
 from migrate.split.model import Endpoint, SplitError
 from migrate.split.names import Direction, literal, quote
 
+#: Longest wait for the server to take back a slot that is being made, and between two looks, in seconds.
+CANCEL_SECONDS = 10.0
+CANCEL_POLL = 0.02
+
 #: A slot waits for these: every transaction with a transaction id, in any database of the cluster.
 IN_THE_WAY = """
 SELECT pid, datname AS database, coalesce(nullif(application_name, ''), '-') AS application,
@@ -90,22 +94,28 @@ async def create_slot(context: SplitContext, direction: Direction) -> None:
             )
     except TimeoutError as error:
         who = await culprits(control)
-        await _cancel(control, maker)
+        await _cancel(control, maker, name)
         raise SlotBlockedError(name, seconds, who) from error
     except BaseException:
-        await asyncio.shield(_cancel(control, maker))
+        await asyncio.shield(_cancel(control, maker, name))
         raise
     await close(maker)
 
 
-async def _cancel(control: Connection, maker: Connection) -> None:
-    """Stop the making of a slot on the server: nothing is left of it then.
+async def _cancel(control: Connection, maker: Connection, name: str) -> None:
+    """Stop the making of a slot on the server, and wait until nothing is left of it.
 
     Closing the connection would not do, for the server does not look at it while it waits.
     """
     pid = maker.get_server_pid()
-    with suppress(*CONNECTION_LOST, asyncpg.PostgresError):
-        await control.execute("SELECT pg_cancel_backend($1)", pid, timeout=5.0)
+    with suppress(*CONNECTION_LOST, asyncpg.PostgresError, TimeoutError):
+        async with asyncio.timeout(CANCEL_SECONDS):
+            while True:
+                await control.execute("SELECT pg_cancel_backend($1)", pid)
+                slot = await find_slot(control, name)
+                if slot is None or slot.active_pid != pid:
+                    break
+                await asyncio.sleep(CANCEL_POLL)
     maker.terminate()
 
 
@@ -178,10 +188,10 @@ async def create_slot_with_snapshot(
         snapshot: str = connection.get_settings().application_name
     except TimeoutError as error:
         who = await culprits(control)
-        await _cancel(control, connection)
+        await _cancel(control, connection, name)
         raise SlotBlockedError(name, seconds, who) from error
     except BaseException:
-        await asyncio.shield(_cancel(control, connection))
+        await asyncio.shield(_cancel(control, connection, name))
         raise
     finally:
         await close(control)

@@ -151,7 +151,7 @@ async def read_status(context: SplitContext) -> Status:
         operation=None
         if operation is None
         else {"kind": operation.kind, "status": operation.status, "actor": operation.actor},
-        switches=max((switch.number for switch in ownership.switches), default=0),
+        switches=0 if ownership.last is None else ownership.last.number,
         problems=problems,
         next_command=next_command(
             context.spec.service,

@@ -21,6 +21,9 @@ from migrate.split.scaffold import Switch, has_scaffold, read_switches
 from migrate.split.sequences import SequenceReader, SequenceValue, find_sequences
 
 if TYPE_CHECKING:
+    from asyncpg import Record
+    from asyncpg.prepared_stmt import PreparedStatement
+
     from migrate.split.canary import Canary
 
 
@@ -57,8 +60,9 @@ class Ownership:
 
     @property
     def last(self) -> Switch | None:
-        """The newest committed switch."""
-        return max(self.switches, key=lambda switch: switch.number, default=None)
+        """The newest committed switch: the fence commits it."""
+        fenced = (switch for switch in self.switches if switch.role == "fenced")
+        return max(fenced, key=lambda switch: switch.number, default=None)
 
     def number_for(self, direction: Direction) -> int:
         """The number of a switch in this direction: the unfinished or last one, or a new one."""
@@ -96,6 +100,7 @@ class SwitchContext:
     sessions: dict[str, Connection] = field(default_factory=dict)
     locker: Connection | None = None  # holds the lock; never replaced by another connection
     locked: Locked | None = None
+    opening: PreparedStatement[Record] | None = None  # opens the winner, planned beforehand
     token: int | None = None
     is_applied: bool = False
     preparing: asyncio.Task[list[SequenceValue]] | None = None
@@ -116,8 +121,7 @@ class SwitchContext:
             raise StateError(f"{service} has no split; `migrate db split {service}` makes one")
         ownership = await read_ownership(split)
         number = ownership.number_for(direction)
-        is_known = any(switch.number == number for switch in ownership.switches)
-        if not is_known:
+        if ownership.last is None or ownership.last.number != number:
             await _refuse_unless_ready(split, direction, ownership)
         return cls(split, direction, number, options or SwitchOptions())
 
@@ -156,15 +160,16 @@ class SwitchContext:
         )
 
     async def committed_open_lsn(self) -> int:
-        """The position after which every change of the winner is its own, as the loser committed it."""
+        """The position on the winner behind which every change is its own, as it has recorded it."""
         switches = await read_switches(
-            await self.split.control(self.direction.source), self.split.names
+            await self.split.control(self.direction.target), self.split.names
         )
         for switch in switches:
-            if switch.number == self.number and switch.open_lsn is not None:
+            is_ours = (switch.number, switch.role) == (self.number, "ready")
+            if is_ours and switch.open_lsn is not None:
                 return switch.open_lsn
         raise StateError(
-            f"switch {self.number} is not committed on the {self.direction.source} side"
+            f"switch {self.number} was not prepared on the {self.direction.target} side"
         )
 
     def mark(self, name: str) -> None:

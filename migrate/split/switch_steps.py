@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -17,16 +16,31 @@ from migrate.split.stream import TokenLateError, bump_token, wait_for_token
 from migrate.split.switch import SwitchContext
 from migrate.steps import Check, Step, done, needed
 
-#: Pause between two looks at the winner, in seconds.
-POLL_SECONDS = 0.0005
+
+def flush_sql(names: Names) -> str:
+    """Set sequences ($1 names, $2 values) and record that the side is ready for switch $3 ($4 direction).
+
+    The commit of this one statement flushes all WAL before it; the position that it returns lies
+    behind everything that was applied.
+    """
+    return (
+        f"INSERT INTO {names.relation('switch')} (number, role, direction, open_lsn)"
+        " SELECT $3::bigint, 'ready', $4::text, pg_current_wal_insert_lsn()"
+        " FROM (SELECT count(setval(s.name::regclass, s.value)) AS set"
+        "       FROM unnest($1::text[], $2::bigint[]) s (name, value)) AS x WHERE x.set >= 0"
+        " ON CONFLICT (number, role) DO UPDATE SET open_lsn = excluded.open_lsn, at = clock_timestamp()"
+        " RETURNING (open_lsn - '0/0')::bigint"
+    )
 
 
-#: Sets sequences ($1 names, $2 values), then marks a position in the WAL, which is the last column;
-#: the commit of the statement makes everything before it durable. One statement, planned beforehand.
-FLUSH = """
-SELECT (SELECT count(setval(s.name::regclass, s.value)) FROM unnest($1::text[], $2::bigint[]) s (name, value)),
-  pg_logical_emit_message(true, '_split', 'flush') AS position
-"""
+def gate_sql(names: Names) -> str:
+    """Where the gate of a side stands: the number of the switch that opened it, if it is open."""
+    return f"SELECT last_value FROM {names.relation('gate')}"
+
+
+def open_sql(names: Names) -> str:
+    """Open the gate of a side for switch $1."""
+    return f"SELECT setval({literal(names.relation('gate'))}::regclass, $1::bigint)"
 
 
 class PastReturnError(SplitError):
@@ -99,9 +113,14 @@ class Lock(UrgentStep):
 
 
 async def prepare_fence(context: SwitchContext, locker: Connection) -> list[SequenceValue]:
-    """While the token travels: enable the fence, not committed yet, and read the sequences."""
+    """While the token travels: all of the fence but its commit; then read the sequences."""
+    names = context.split.names
     await locker.execute(
-        shut_sql(context.split.names, fenced_tables(context.split), context.number)
+        shut_sql(names, fenced_tables(context.split), context.number)
+        + f" INSERT INTO {names.relation('switch')} (number, role, direction)"
+        f" VALUES ({context.number}, 'fenced', {literal(context.direction)});"
+        f" INSERT INTO {names.command.sql} (number, opens)"
+        f" VALUES ({context.number}, {literal(context.direction.target)})"
     )
     values = await context.sequences.read(locker)
     context.mark("prepared")
@@ -171,13 +190,17 @@ class Applied(UrgentStep):
 
 
 async def flush(
-    connection: Connection, names: Sequence[str] = (), numbers: Sequence[int] = ()
+    connection: Connection, context: SwitchContext, names: Sequence[str], numbers: Sequence[int]
 ) -> int:
-    """Set sequences and flush; returns a position behind everything that was there before."""
-    row = await connection.fetchrow(FLUSH, list(names), list(numbers))
-    if row is None:
-        raise SplitError("the flush of the new owner gave no position; run the command again")
-    return int(row["position"])
+    """Run `flush_sql`; returns the position behind which everything is the winner's own."""
+    position = await connection.fetchval(
+        flush_sql(context.split.names),
+        list(names),
+        list(numbers),
+        context.number,
+        context.direction.value,
+    )
+    return int(position)
 
 
 class Flush(UrgentStep):
@@ -195,13 +218,13 @@ class Flush(UrgentStep):
         return context.open_lsn is not None
 
     async def apply(self, context: SwitchContext) -> Mapping[str, Any]:
-        """One statement: its commit flushes all WAL before it, and its message marks the position."""
+        """One statement; the fence is ready by the time it runs."""
         if context.preparing is None:
             raise SplitError("the fence was not prepared; run the command again")
         values = await context.preparing
         target = await context.session(context.direction.target, "monitor")
         names, numbers = targets(values, context.split.limits.sequence_gap)
-        context.open_lsn = await flush(target, names, numbers)
+        context.open_lsn = await flush(target, context, names, numbers)
         context.mark("flushed")
         return {"open_lsn": context.open_lsn, "sequences": len(values)}
 
@@ -225,22 +248,12 @@ class Fence(UrgentStep):
             raise SplitError("the fence has no lock to commit; run the command again")
         # on the connection that holds the lock or not at all: if the server has ended it meanwhile,
         # this fails, and nothing has happened
-        names = context.split.names
-        await locker.execute(
-            f"INSERT INTO {names.relation('switch')} (number, role, direction, open_lsn)"
-            f" VALUES ({context.number}, 'fenced', {literal(context.direction)},"
-            f" '0/0'::pg_lsn + {context.open_lsn}::numeric);"
-            f" UPDATE {names.token.sql} SET n = n + 1, number = {context.number},"
-            f" opens = {literal(context.direction.target)} WHERE id = 1; COMMIT"
-        )
+        status = await locker.execute("COMMIT")
+        if status != "COMMIT":  # PostgreSQL answers ROLLBACK when the transaction was broken
+            raise SplitError("the fence was taken back by the server; run the command again")
         context.locked = None  # the commit has let go of it
         context.mark("fenced")
         return {"open_lsn": context.open_lsn}
-
-
-def gate_sql(names: Names) -> str:
-    """Where the gate of a side stands: the number of the switch that opened it, if it is open."""
-    return f"SELECT last_value FROM {names.relation('gate')}"
 
 
 async def warm_up(context: SwitchContext) -> None:
@@ -251,42 +264,33 @@ async def warm_up(context: SwitchContext) -> None:
     value = await bump_token(source, split.names)
     await wait_for_token(target, split.names, value, context.direction, 5.0)
     await context.sequences.read(await context.session(context.direction.source, "fence"))
-    await flush(target)
-    await target.fetchval(gate_sql(split.names))
+    await flush(target, context, (), ())
+    context.opening = await target.prepare(open_sql(split.names))
 
 
 class Open(UrgentStep):
-    """The winner accepts writes. Its apply worker opened it, or this step does."""
+    """The winner accepts writes: by this step, or by its apply worker if the tool has died."""
 
     name = "open"
-    title = "see the new owner open"
+    title = "open the new owner"
     deadline_seconds = 30.0
 
     async def check(self, context: SwitchContext) -> Check:
+        if context.locker is not None:
+            return needed()  # this process has committed the fence a moment ago
         target = await context.split.control(context.direction.target)
-        if await target.fetchval(gate_sql(context.split.names)) != context.number:
-            return needed()
-        context.marks.setdefault("opened", time.monotonic())
-        return done("the apply worker has opened it")
+        is_open = await target.fetchval(gate_sql(context.split.names)) == context.number
+        return done("the apply worker has opened it") if is_open else needed()
 
-    async def apply(self, context: SwitchContext) -> Mapping[str, Any]:
-        """Wait for the apply worker for a while. The loser has committed: opening is right anyway."""
-        target = await context.session(context.direction.target, "monitor")
-        names = context.split.names
-        loop = asyncio.get_running_loop()
-        until = loop.time() + context.split.limits.open_seconds
-        by_hand = False
-        while await target.fetchval(gate_sql(names)) != context.number:
-            if loop.time() > until:
-                by_hand = True
-                await target.execute(
-                    f"SELECT {names.relation('open')}($1, $2)",
-                    context.number,
-                    context.direction.value,
-                )
-            await asyncio.sleep(POLL_SECONDS)
+    async def apply(self, context: SwitchContext) -> None:
+        """The loser has committed, so opening is right; the apply worker may do it at the same time."""
+        if context.opening is not None:
+            await context.opening.fetchval(context.number)
+        else:
+            target = await context.session(context.direction.target, "monitor")
+            await target.fetchval(open_sql(context.split.names), context.number)
+        context.locker = None
         context.mark("opened")
-        return {"by_hand": by_hand}
 
     async def undo(self, context: SwitchContext) -> None:
         raise PastReturnError(context.direction, context.split.spec.service)

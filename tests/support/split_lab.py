@@ -34,7 +34,6 @@ PATIENT = Limits(
     gate_round_trip_ms=10_000,
     token_seconds=3.0,
     fence_session_ms=8_000,
-    open_seconds=5.0,
     lock_backoff_seconds=0.05,
     slot_seconds=60.0,
 )

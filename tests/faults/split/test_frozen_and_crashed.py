@@ -91,8 +91,7 @@ async def test_a_worker_frozen_behind_the_fence_is_replaced_by_the_command(
     split_servers: SplitServers,
 ) -> None:
     """The loser has committed: the winner must open, with or without its apply worker."""
-    limits = replace(PATIENT, open_seconds=0.2)
-    async with split_servers.pair() as pair, pair.context(limits=limits) as context:
+    async with split_servers.pair() as pair, pair.context() as context:
         await run_split(context)
         worker = await apply_worker(pair, Side.OWN)
 
