@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 #: A secret of nobody: 32 bytes in the encoding of Standard Webhooks.
 STANDARD_SECRET = "whsec_c3RhbmQtaW4tc2VjcmV0LW9mLXN1cGFiYXNlLWF1dGg="  # noqa: S105
 STRIPE_SECRET = "whsec_stand_in_of_stripe"  # noqa: S105
+REVENUECAT_SECRET = "Bearer stand-in-of-revenuecat"  # noqa: S105
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,9 @@ class StandInSettings:
 def read_settings(environment: Mapping[str, str]) -> StandInSettings:
     """Read HOST, PORT, SMTP_PORT, MAIL_OUTBOX, PUBLIC_BASE_URL and the webhook variables.
 
-    `STRIPE_WEBHOOK_URL` and `SUPABASE_WEBHOOK_URL` name the receivers, `WEBHOOK_SECRETS_<PROVIDER>`
-    the secrets that the apps know; the first one that can sign is used. Raises ValueError.
+    `<PROVIDER>_WEBHOOK_URL` names the receiver of Stripe, Supabase, Clerk and RevenueCat,
+    `WEBHOOK_SECRETS_<PROVIDER>` the secrets that the apps know; the first one that can sign is used.
+    Raises ValueError.
     """
     smtp_port = environment.get("SMTP_PORT")
     pauses = environment.get("WEBHOOK_RETRY_SECONDS")
@@ -64,12 +67,19 @@ def read_settings(environment: Mapping[str, str]) -> StandInSettings:
 
 
 def _endpoints(environment: Mapping[str, str]) -> dict[str, Endpoint]:
-    defaults = {"stripe": STRIPE_SECRET, "supabase": STANDARD_SECRET}
+    defaults = {
+        "stripe": STRIPE_SECRET,
+        "supabase": STANDARD_SECRET,
+        "clerk": STANDARD_SECRET,
+        "revenuecat": REVENUECAT_SECRET,
+    }
     found: dict[str, Endpoint] = {}
     for provider, default in defaults.items():
         url = environment.get(f"{provider.upper()}_WEBHOOK_URL")
         if url:
-            given = environment.get(f"WEBHOOK_SECRETS_{provider.upper()}", "").split(",")
-            signing = [one.strip() for one in given if one.strip().startswith("whsec_")]
-            found[provider] = Endpoint(url, signing[0] if signing else default)
+            given = environment.get(f"WEBHOOK_SECRETS_{provider.upper()}", "")
+            secrets = [one.strip() for one in re.split(r"[,|]", given) if one.strip()]
+            if provider != "revenuecat":  # its value is compared, those of the others sign
+                secrets = [one for one in secrets if one.startswith("whsec_")]
+            found[provider] = Endpoint(url, secrets[0] if secrets else default)
     return found

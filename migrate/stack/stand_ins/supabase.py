@@ -1,6 +1,6 @@
 """Stand-in of Supabase Auth's HTTP API under `/auth/v1`; `supabase` clients reach it by their URL.
 
-Any key opens it; people are confirmed at once. Admin calls need a key that does not belong to a person.
+Any key opens it. Admin calls need a key that does not belong to a person.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ import json
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 
+from migrate.stack.stand_ins.supabase_codes import SupabaseCodes
 from migrate.stack.stand_ins.supabase_users import AuthCallError, SupabaseUsers
 
 Json = dict[str, Any]
 
 
-def supabase_app(users: SupabaseUsers) -> FastAPI:
-    """Key set, sign-up, tokens, user, logout and the admin's users."""
+def supabase_app(users: SupabaseUsers, codes: SupabaseCodes) -> FastAPI:
+    """Key set, sign-up, tokens, codes, other providers, user, logout and the admin's users."""
     app = FastAPI(title="Stand-in of Supabase Auth", openapi_url=None)
 
     @app.exception_handler(AuthCallError)
@@ -25,12 +26,13 @@ def supabase_app(users: SupabaseUsers) -> FastAPI:
         content = {"code": error.status, "error_code": error.code, "msg": str(error)}
         return JSONResponse(content, error.status, {"x-supabase-api-version": "2024-01-01"})
 
-    _add_sessions(app, users)
+    _add_sessions(app, users, codes)
+    _add_codes(app, users, codes)
     _add_people(app, users)
     return app
 
 
-def _add_sessions(app: FastAPI, users: SupabaseUsers) -> None:
+def _add_sessions(app: FastAPI, users: SupabaseUsers, codes: SupabaseCodes) -> None:
     @app.get("/auth/v1/.well-known/jwks.json")
     async def key_set() -> Json:
         return users.key_set()
@@ -43,7 +45,11 @@ def _add_sessions(app: FastAPI, users: SupabaseUsers) -> None:
     async def sign_up(request: Request) -> Json:
         body = await _body(request)
         email, password = str(body.get("email", "")), str(body.get("password", ""))
-        return users.session(users.sign_up(email, password, body.get("data") or {}, {}))
+        user = users.sign_up(email, password, body.get("data") or {}, {})
+        if user["email_confirmed_at"] is not None:
+            return users.session(user)
+        codes.send_to_known(email)
+        return user
 
     @app.post("/auth/v1/token")
     async def token(request: Request, grant_type: str) -> Json:
@@ -53,12 +59,47 @@ def _add_sessions(app: FastAPI, users: SupabaseUsers) -> None:
             return users.session(users.sign_in(email, password))
         if grant_type == "refresh_token":
             return users.refreshed(str(body.get("refresh_token", "")))
+        if grant_type == "id_token":
+            provider, id_token = str(body.get("provider", "")), str(body.get("id_token", ""))
+            return users.session(codes.by_id_token(provider, id_token, body.get("nonce")))
+        if grant_type == "pkce":
+            code, verifier = str(body.get("auth_code", "")), str(body.get("code_verifier", ""))
+            return users.session(codes.exchange(code, verifier))
         raise AuthCallError(400, "validation_failed", "unsupported_grant_type")
 
     @app.post("/auth/v1/logout")
     async def logout(request: Request) -> Response:
         users.end_session(users.holder(_bearer(request))[1])
         return Response(status_code=204)
+
+
+def _add_codes(app: FastAPI, users: SupabaseUsers, codes: SupabaseCodes) -> None:
+    @app.post("/auth/v1/otp")
+    async def otp(request: Request) -> Json:
+        body = await _body(request)
+        create = body.get("create_user", True) is True
+        codes.send(_email(body), create=create, metadata=body.get("data") or {})
+        return {}
+
+    @app.post("/auth/v1/resend")
+    @app.post("/auth/v1/recover")
+    async def send_again(request: Request) -> Json:
+        codes.send_to_known(_email(await _body(request)))
+        return {}
+
+    @app.post("/auth/v1/verify")
+    async def verify(request: Request) -> Json:
+        body = await _body(request)
+        return users.session(codes.verify(_email(body), str(body.get("token", ""))))
+
+    @app.get("/auth/v1/authorize")
+    async def authorize(request: Request) -> Response:
+        callback = f"{users.issuer}/callback"
+        return RedirectResponse(codes.start(request.query_params, callback), 302)
+
+    @app.get("/auth/v1/callback")
+    async def callback(state: str, code: str) -> Response:
+        return RedirectResponse(codes.finish(state, code), 302)
 
 
 def _add_people(app: FastAPI, users: SupabaseUsers) -> None:
@@ -81,7 +122,12 @@ def _add_people(app: FastAPI, users: SupabaseUsers) -> None:
         body = await _body(request)
         email, password = str(body.get("email", "")), str(body.get("password", ""))
         metadata, app_metadata = body.get("user_metadata") or {}, body.get("app_metadata") or {}
-        return users.sign_up(email, password, metadata, app_metadata)
+        is_confirmed = body.get("email_confirm") is True
+        if "password" not in body and users.by_email(email) is None:
+            return users.add(
+                email, metadata=metadata, app_metadata=app_metadata, is_confirmed=is_confirmed
+            )
+        return users.sign_up(email, password, metadata, app_metadata, is_confirmed=is_confirmed)
 
     @app.get("/auth/v1/admin/users/{user_id}")
     async def read(request: Request, user_id: str) -> Json:
@@ -107,6 +153,13 @@ async def _body(request: Request) -> Json:
     if not isinstance(body, dict):
         raise AuthCallError(400, "bad_json", "Could not parse request body as JSON")
     return body
+
+
+def _email(body: Json) -> str:
+    email = body.get("email")
+    if not isinstance(email, str) or "@" not in email:
+        raise AuthCallError(400, "validation_failed", "Unable to validate email address")
+    return email
 
 
 async def _own_changes(request: Request) -> Json:

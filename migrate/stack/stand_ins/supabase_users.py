@@ -1,4 +1,8 @@
-"""What the stand-in of Supabase Auth remembers: people, sessions and its signing key; knows no HTTP."""
+"""What the stand-in of Supabase Auth remembers: people, sessions and its signing key; knows no HTTP.
+
+People are confirmed at once (`mailer_autoconfirm`) unless `confirms_by_mail` is set: then a new
+person has no session until a code of the mail was verified.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +51,7 @@ class SupabaseUsers:
         self.reset()
 
     def reset(self) -> None:
+        self.confirms_by_mail = False
         self._users: dict[str, Json] = {}
         self._passwords: dict[str, tuple[bytes, bytes]] = {}
         self._sessions: dict[str, str] = {}
@@ -59,27 +64,56 @@ class SupabaseUsers:
         about = {"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "key_ops": ["verify"]}
         return {"keys": [about | point | {"kid": self._key_id, "ext": True}]}
 
-    def sign_up(self, email: str, password: str, metadata: Json, app_metadata: Json) -> Json:
-        """A new person; raises AuthCallError."""
+    def sign_up(
+        self,
+        email: str,
+        password: str,
+        metadata: Json,
+        app_metadata: Json,
+        *,
+        is_confirmed: bool | None = None,
+    ) -> Json:
+        """A new person with a password; raises AuthCallError."""
         email = email.strip().lower()
         if "@" not in email:
             raise AuthCallError(400, "validation_failed", "Unable to validate email address")
         if len(password) < PASSWORD_MIN:
             message = f"Password should be at least {PASSWORD_MIN} characters."
             raise AuthCallError(422, "weak_password", message)
-        if self._by_email(email) is not None:
+        if self.by_email(email) is not None:
             raise AuthCallError(422, "user_already_exists", "User already registered")
+        user = self.add(
+            email,
+            metadata=metadata,
+            app_metadata=app_metadata,
+            is_confirmed=not self.confirms_by_mail if is_confirmed is None else is_confirmed,
+        )
+        self._passwords[user["id"]] = _hashed(password)
+        return user
+
+    def add(
+        self,
+        email: str,
+        *,
+        metadata: Json,
+        is_confirmed: bool,
+        app_metadata: Json | None = None,
+        provider: str = "email",
+    ) -> Json:
+        """A new person without a password."""
         now, user_id = _now(), str(uuid.uuid4())
-        user = {
+        confirmed_at = now if is_confirmed else None
+        user: Json = {
             "id": user_id,
             "aud": "authenticated",
             "role": "authenticated",
-            "email": email,
+            "email": email.strip().lower(),
             "phone": "",
-            "email_confirmed_at": now,
-            "confirmed_at": now,
-            "last_sign_in_at": now,
-            "app_metadata": {"provider": "email", "providers": ["email"]} | app_metadata,
+            "email_confirmed_at": confirmed_at,
+            "confirmed_at": confirmed_at,
+            "confirmation_sent_at": None if is_confirmed else now,
+            "last_sign_in_at": confirmed_at,
+            "app_metadata": {"provider": provider, "providers": [provider]} | (app_metadata or {}),
             "user_metadata": metadata,
             "identities": [],
             "created_at": now,
@@ -87,16 +121,49 @@ class SupabaseUsers:
             "is_anonymous": False,
         }
         self._users[user_id] = user
-        self._passwords[user_id] = _hashed(password)
         self._tell("user.created", user)
         return user
 
+    def confirm(self, user: Json) -> Json:
+        """Note that the person owns the address."""
+        if user["email_confirmed_at"] is None:
+            user["email_confirmed_at"] = user["confirmed_at"] = _now()
+            self._tell("user.updated", user)
+        user["last_sign_in_at"] = _now()
+        return user
+
+    def link(self, user: Json, provider: str, subject: str, claims: Json) -> Json:
+        """Tie an identity at a provider to a person, once."""
+        known = [one for one in user["identities"] if one["provider"] == provider]
+        if not known:
+            now = _now()
+            user["identities"].append(
+                {
+                    "id": subject,
+                    "identity_id": str(uuid.uuid4()),
+                    "user_id": user["id"],
+                    "identity_data": {"sub": subject, "email": user["email"]}
+                    | {name: claims[name] for name in ("name",) if claims.get(name)},
+                    "provider": provider,
+                    "created_at": now,
+                    "updated_at": now,
+                    "last_sign_in_at": now,
+                }
+            )
+            providers = user["app_metadata"]["providers"]
+            user["app_metadata"]["providers"] = [*dict.fromkeys([*providers, provider])]
+            if claims.get("name") and not user["user_metadata"].get("name"):
+                user["user_metadata"]["name"] = claims["name"]
+        return self.confirm(user) if claims.get("email_verified") else user
+
     def sign_in(self, email: str, password: str) -> Json:
         """The person with this password; raises AuthCallError."""
-        user = self._by_email(email.strip().lower())
-        if user is not None:
+        user = self.by_email(email)
+        if user is not None and user["id"] in self._passwords:
             salt, known = self._passwords[user["id"]]
             if hmac.compare_digest(known, _hashed(password, salt)[1]):
+                if user["email_confirmed_at"] is None:
+                    raise AuthCallError(400, "email_not_confirmed", "Email not confirmed")
                 user["last_sign_in_at"] = _now()
                 return user
         raise AuthCallError(400, "invalid_credentials", "Invalid login credentials")
@@ -116,7 +183,8 @@ class SupabaseUsers:
     def delete(self, user_id: str) -> Json:
         """Forget a person and their sessions; raises AuthCallError."""
         user = self.user(user_id)
-        del self._users[user_id], self._passwords[user_id]
+        del self._users[user_id]
+        self._passwords.pop(user_id, None)
         self._sessions = {one: owner for one, owner in self._sessions.items() if owner != user_id}
         self._tell("user.deleted", user)
         return user
@@ -126,6 +194,10 @@ class SupabaseUsers:
         if found is None:
             raise AuthCallError(404, "user_not_found", "User not found")
         return found
+
+    def by_email(self, email: str) -> Json | None:
+        wanted = email.strip().lower()
+        return next((user for user in self._users.values() if user["email"] == wanted), None)
 
     def listing(self) -> list[Json]:
         return list(self._users.values())
@@ -179,9 +251,6 @@ class SupabaseUsers:
 
     def end_session(self, session_id: str) -> None:
         self._sessions.pop(session_id, None)
-
-    def _by_email(self, email: str) -> Json | None:
-        return next((user for user in self._users.values() if user["email"] == email), None)
 
     def _token(self, user: Json, session_id: str, now: int) -> str:
         claims = {

@@ -19,7 +19,7 @@ _DETAILS = ("credits", "genres", "external_ids")
 
 def tmdb_app() -> FastAPI:
     """Search, popular, detail and credits under `/3`."""
-    titles: dict[str, list[Json]] = json.loads(_TITLES.read_text("utf-8"))
+    titles = load_titles()
     app = FastAPI(title="Stand-in of TMDB", openapi_url=None)
 
     @app.get("/3/search/{kind}")
@@ -65,6 +65,12 @@ def tmdb_app() -> FastAPI:
         return _missing() if found is None else JSONResponse({"id": id_} | _part(found, part))
 
     return app
+
+
+def load_titles() -> dict[str, list[Json]]:
+    """The small list: `movie` and `tv`, each row as TMDB's detail has it."""
+    titles: dict[str, list[Json]] = json.loads(_TITLES.read_text("utf-8"))
+    return titles
 
 
 def _refusal(request: Request) -> Response | None:

@@ -45,6 +45,11 @@ class StandIns:
         address = f"{self.url}/_webhooks/{provider}"
         httpx.put(address, json=body, timeout=WAIT_SECONDS).raise_for_status()
 
+    def confirm_by_mail(self) -> None:
+        """New people of Supabase have to read their mail first."""
+        body = {"confirms_by_mail": True}
+        httpx.put(f"{self.url}/_supabase", json=body, timeout=WAIT_SECONDS).raise_for_status()
+
 
 @dataclass
 class Receiver:

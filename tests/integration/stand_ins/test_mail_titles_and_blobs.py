@@ -101,6 +101,41 @@ async def test_titles_need_a_key_and_an_id_that_exists(
     assert stand_ins.get("/tmdb/3/movie/603")["status_code"] == 7
 
 
+async def test_series_of_the_other_catalogue_are_found_after_signing_in(
+    stand_ins: StandIns,
+) -> None:
+    async with httpx.AsyncClient(base_url=f"{stand_ins.url}/tvdb/v4") as tvdb:
+        assert (await tvdb.get("/search", params={"query": "star trek"})).status_code == 401
+        login = (await tvdb.post("/login", json={"apikey": "k"})).json()
+        tvdb.headers["authorization"] = f"Bearer {login['data']['token']}"
+        asked = {"query": "Star Trek", "type": "series", "year": "1966"}
+        (hit,) = (await tvdb.get("/search", params=asked)).json()["data"]
+        assert (hit["tvdb_id"], hit["name"]) == ("77526", "Star Trek")
+        assert (await tvdb.get("/search", params=asked | {"type": "movie"})).json()["data"] == []
+        one = (await tvdb.get("/series/77526/extended")).json()["data"]
+        assert one["overview"] == hit["overview"] != ""
+        assert (await tvdb.get("/series/1")).status_code == 404
+
+
+async def test_an_encyclopedia_tells_about_characters(stand_ins: StandIns) -> None:
+    async with httpx.AsyncClient(base_url=f"{stand_ins.url}/wikipedia") as wiki:
+        summary = (await wiki.get("/api/rest_v1/page/summary/Luke_Skywalker")).json()
+        assert (summary["type"], summary["title"]) == ("standard", "Luke Skywalker")
+        vague = (await wiki.get("/api/rest_v1/page/summary/Neo")).json()
+        assert vague["type"] == "disambiguation"
+        assert (await wiki.get("/api/rest_v1/page/summary/Nobody")).status_code == 404
+        found = (await wiki.get("/w/rest.php/v1/search/page", params={"q": "neo matrix"})).json()
+        assert found["pages"][0]["title"] == "Neo (The Matrix)"
+        asked = {"action": "query", "list": "search", "srsearch": "spock", "format": "json"}
+        hits = (await wiki.get("/w/api.php", params=asked)).json()["query"]["search"]
+        assert hits[0]["title"] == "Spock"
+        texts = {"action": "query", "prop": "extracts", "titles": "Spock|Nobody", "format": "json"}
+        pages = (await wiki.get("/w/api.php", params=texts)).json()["query"]["pages"]
+        assert [("extract" in page) for page in pages.values()] == [True, False]
+        nameless = await wiki.get("/w/api.php", params=asked, headers={"user-agent": ""})
+        assert nameless.status_code == 403
+
+
 def test_blobs_are_put_read_listed_and_deleted(stand_ins: StandIns) -> None:
     with BlobServiceClient(f"{stand_ins.url}/blob/{ACCOUNT}", credential=CREDENTIAL) as service:
         container = service.create_container("media")
