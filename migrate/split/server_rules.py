@@ -14,6 +14,8 @@ REFUSE, WARN, INFO = Weight.REFUSE, Weight.WARN, Weight.INFO
 NEEDED_SLOTS = 2
 NEEDED_SENDERS = 3
 NEEDED_WORKERS = 1
+#: Above this a switch that needs a new apply worker visibly waits for one; writers do not.
+GOOD_RETRY_MS = 1000
 
 
 def judge_servers(facts: Mapping[Side, ServerFacts]) -> list[Finding]:
@@ -59,6 +61,13 @@ def _settings(side: Side, server: ServerFacts) -> Iterator[Finding]:
             "slot_wal_unbounded", WARN, name,
             "has max_slot_wal_keep_size = -1: a slot that nobody reads fills the disk",
             "set it to what the disk can spare; the tool stops a copy before that",
+        )  # fmt: skip
+    if server.retry_ms > GOOD_RETRY_MS:
+        yield Finding(
+            "slow_worker_start", INFO, name,
+            f"has wal_retrieve_retry_interval = {server.retry_ms} ms: following starts that much"
+            " later after each change of direction; writers do not wait for it",
+            "ALTER SYSTEM SET wal_retrieve_retry_interval = '500ms', then SELECT pg_reload_conf()",
         )  # fmt: skip
     if server.prepared_transactions:
         yield Finding(

@@ -24,6 +24,7 @@ SELECT current_setting('server_version_num')::int AS version,
   current_setting('max_worker_processes')::int AS max_workers,
   current_setting('max_slot_wal_keep_size') AS max_slot_wal_keep,
   current_setting('deadlock_timeout') AS deadlock_timeout,
+  (SELECT setting::int FROM pg_settings WHERE name = 'wal_retrieve_retry_interval') AS retry_ms,
   (SELECT setting FROM pg_settings WHERE name = 'data_directory') AS data_directory,
   pg_encoding_to_char(d.encoding) AS encoding, d.datcollate AS collation, d.datctype AS ctype,
   r.rolname AS role, r.rolsuper AS is_superuser, r.rolreplication AS can_replicate,
@@ -58,6 +59,7 @@ class ServerFacts:
     max_workers: int
     max_slot_wal_keep: str
     deadlock_timeout: str
+    retry_ms: int  # least time between two starts of apply workers; before 16 of all together
     data_directory: str | None
     encoding: str
     collation: str

@@ -36,11 +36,12 @@ DATA: Mapping[ServerKind, str] = {
 }
 POSTGRES_ARGUMENTS = {
     "wal_level": "logical",
-    "max_connections": "300",
+    "max_connections": "500",
     "max_wal_senders": "40",
     "max_replication_slots": "40",
     "max_logical_replication_workers": "32",
     "max_worker_processes": "48",
+    "wal_retrieve_retry_interval": "500ms",
     "shared_preload_libraries": "pg_stat_statements",
 }
 

@@ -23,7 +23,7 @@ from shared.manifest import load_manifest
 GOOD = ServerFacts(
     version=150010, system_identifier="1", database="a", database_oid=1, wal_level="logical", max_slots=10,
     used_slots=0, max_senders=10, used_senders=0, max_apply_workers=4, used_apply_workers=0, max_workers=8,
-    max_slot_wal_keep="10GB", deadlock_timeout="1s", data_directory=None, encoding="UTF8", collation="C",
+    max_slot_wal_keep="10GB", deadlock_timeout="1s", retry_ms=500, data_directory=None, encoding="UTF8", collation="C",
     ctype="C", role="app", is_superuser=True, can_replicate=True, bypasses_rls=True, can_create=True,
     has_managed_subscriptions=False, in_subscription_role=False, can_signal=True, prepared_transactions=0,
 )  # fmt: skip
@@ -84,6 +84,7 @@ def test_two_good_servers_give_no_reason_to_refuse() -> None:
         ({"used_senders": 8}, "senders", Weight.REFUSE),
         ({"used_apply_workers": 4}, "apply_workers", Weight.REFUSE),
         ({"max_slot_wal_keep": "-1"}, "slot_wal_unbounded", Weight.WARN),
+        ({"retry_ms": 5000}, "slow_worker_start", Weight.INFO),
         ({"prepared_transactions": 1}, "prepared_transactions", Weight.WARN),
         ({"is_superuser": False, "can_replicate": False}, "replication_role", Weight.REFUSE),
         ({"is_superuser": False}, "subscription_right", Weight.REFUSE),
