@@ -27,6 +27,14 @@ def up(
             " `--only all` takes it back.",
         ),
     ] = None,
+    stand_ins: Annotated[
+        bool | None,
+        typer.Option(
+            "--stand-ins/--no-stand-ins",
+            help="Run local stand-ins of Stripe, Supabase, the models and all other vendors, and point the"
+            " apps at them; remembered.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be started.")
     ] = False,
@@ -36,6 +44,8 @@ def up(
     stack = stack_of(get_context(), quiet=as_json)
     if only:
         stack.choose(only)
+    if stand_ins is not None:
+        stack.replace_vendors(stand_ins=stand_ins)
     if dry_run:
         missing = run(stack.missing())
         if as_json:

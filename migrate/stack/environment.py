@@ -9,7 +9,7 @@ from pathlib import Path
 from migrate.stack.credentials import Credentials
 from migrate.stack.databases import database_url
 from migrate.stack.layout import Layout
-from migrate.stack.topology import AppProcess
+from migrate.stack.topology import STAND_INS, AppProcess
 
 HOST = "127.0.0.1"
 # Every client of a local stack has the same address: the limits of the contract would stop a load at once.
@@ -136,7 +136,7 @@ def _router(facts: StackFacts) -> dict[str, str]:
     upstreams = {
         f"{name.upper()}_URL": facts.upstream_url(name)
         for name in facts.ports
-        if not name.startswith("router")
+        if not name.startswith(("router", STAND_INS))
     }
     return {
         "SHARED_DATABASE_URL": facts.shared_url,

@@ -8,12 +8,14 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from migrate.stack.choices import Choices, chosen_services
 from migrate.stack.credentials import Credentials, load_or_generate
 from migrate.stack.env_file import write_env_file
-from migrate.stack.environment import StackFacts, app_environment, command_environment
+from migrate.stack.environment import StackFacts, command_environment
 from migrate.stack.errors import StackError
 from migrate.stack.install import ensure_programs
 from migrate.stack.layout import REPOSITORY, Layout
@@ -27,7 +29,8 @@ from migrate.stack.servers.containers import engine_runs
 from migrate.stack.servers.private import PrivateServers
 from migrate.stack.state import ServerSource, StackState, assign_ports, read_state, write_state
 from migrate.stack.supervisor.client import SupervisorClient
-from migrate.stack.topology import LAYER, AppProcess, find_processes
+from migrate.stack.topology import LAYER, STAND_INS, AppProcess, find_processes
+from migrate.stack.vendors import SMTP, process_environment
 from shared.manifest import Manifest
 
 INSTALL_SECONDS = 900.0
@@ -36,7 +39,8 @@ STOP_SECONDS = 20.0
 
 # What people expect of a development server; another one is taken when it is busy.
 DEFAULT_PUBLIC_PORT = 8080
-ALL_SERVICES = "all"
+# What starts before (0) or after (2) everything else.
+_TURN = {"stand_ins": 0, "router": 2}
 
 Report = Callable[[str], None]
 
@@ -69,7 +73,7 @@ class LocalStack:
         self._operator = dict(os.environ if operator is None else operator)
         self._owner_pid = owner_pid
         self._report = report
-        self._chosen: tuple[str, ...] | None = None
+        self._choices = Choices()
         self._given = given_urls(self._operator)
         private = [kind for kind in SERVER_KINDS if kind not in self._given]
         self.servers = PrivateServers(
@@ -93,8 +97,16 @@ class LocalStack:
     @property
     def app_processes(self) -> tuple[AppProcess, ...]:
         """Our own processes, in the order of starting."""
-        only = self.state.only if self._chosen is None else self._chosen
-        return find_processes(REPOSITORY, only or self._manifest.services)
+        state = self._choices.over(self.state)
+        services = state.only or self._manifest.services
+        return find_processes(REPOSITORY, services, stand_ins=state.stand_ins)
+
+    def replace_vendors(self, *, stand_ins: bool) -> None:
+        """Point every app at local stand-ins of the vendors' clouds, from the next `up` on; or not.
+
+        An app that runs already keeps what it was told until it is started again.
+        """
+        self._choices = replace(self._choices, stand_ins=stand_ins)
 
     def choose(self, services: Collection[str]) -> None:
         """Let only these services run beside monolith and router, from the next `up` on.
@@ -102,14 +114,7 @@ class LocalStack:
         `all` means every one. What runs already is left alone. Raises StackError for a stranger.
         """
         known = tuple(self._manifest.services)
-        unknown = sorted(set(services) - {*known, ALL_SERVICES})
-        if unknown:
-            raise StackError(
-                f"{', '.join(unknown)}: no such service",
-                hint=f"choose among {', '.join((*known, ALL_SERVICES))}",
-            )
-        everything = ALL_SERVICES in services or set(services) == set(known)
-        self._chosen = () if everything else tuple(name for name in known if name in services)
+        self._choices = replace(self._choices, only=chosen_services(known, services))
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -132,9 +137,9 @@ class LocalStack:
     async def up(self) -> bool:
         """Start what is missing and wait until it serves; False when nothing had to be done."""
         async with exclusive(self.layout.lock, INSTALL_SECONDS):
-            if self._chosen is not None:
-                remembered = self.state.model_copy(update={"only": self._chosen})
-                write_state(self.layout.state, remembered)
+            remembered = self.state
+            if (chosen := self._choices.over(remembered)) != remembered:
+                write_state(self.layout.state, chosen)
             if self.state.started_at and not await self.missing():
                 return False
             started = time.time()
@@ -185,10 +190,11 @@ class LocalStack:
     async def _facts(self) -> StackFacts:
         running = {state.name for state in await self.processes() if state.is_running}
         wanted = {process.name: 1 for process in self.app_processes if process.listens}
+        extra = {SMTP: 1} if STAND_INS in wanted else {}
         old = self.state
         ports = assign_ports(
             self._preferred_ports() | old.ports,
-            {**wanted, "router-admin": self._manifest.router.workers},
+            {**wanted, **extra, "router-admin": self._manifest.router.workers},
             running,
         )
         sources: dict[ServerKind, ServerSource] = {
@@ -236,10 +242,11 @@ class LocalStack:
     # ---- our own processes --------------------------------------------------------------------
 
     async def _start_apps(self, facts: StackFacts) -> None:
-        """Apps and workers first, all at once; the router when they serve."""
-        apps = [process for process in self.app_processes if process.kind != "router"]
-        routers = [process for process in self.app_processes if process.kind == "router"]
-        for group in (apps, routers):
+        """Stand-ins, then apps and workers, all at once; the router when they serve."""
+        groups: dict[int, list[AppProcess]] = {}
+        for process in self.app_processes:
+            groups.setdefault(_TURN.get(process.kind, 1), []).append(process)
+        for _turn, group in sorted(groups.items()):
             await asyncio.gather(*(self.start(process.name, facts) for process in group))
         if broken := await self.missing():
             raise failure(broken[0], "does not run", self.layout.log_file(broken[0]))
@@ -260,7 +267,7 @@ class LocalStack:
         known = facts or self.facts
         process = next(p for p in self.app_processes if p.name == name)
         env_file = self.layout.env_file(name)
-        write_env_file(env_file, app_environment(process, known))
+        write_env_file(env_file, process_environment(process, known))
         self.layout.data(process.domain).mkdir(parents=True, exist_ok=True)
         await self.supervisor.start(
             ProcessSpec(

@@ -26,6 +26,7 @@ class StackState(BaseModel):
     servers: dict[ServerKind, ServerSource] = {}
     started_at: float = 0.0  # Unix seconds of the first successful start
     setup_seconds: float = 0.0  # how long that start took
+    stand_ins: bool = False  # the vendors' clouds are local and the apps are pointed at them
     only: tuple[str, ...] = ()  # services that run beside monolith and router; none named: all
 
     @property
@@ -54,7 +55,7 @@ def assign_ports(
     for name, count in wanted.items():
         first = known.get(name, 0)
         row = range(first, first + count)
-        is_ours = name.removesuffix("-admin") in running
+        is_ours = name.removesuffix("-admin").removesuffix("-smtp") in running
         if not first or not (is_ours or all(is_free(port) for port in row)):
             first = free_port(frozenset(taken), in_a_row=count)
         ports[name] = first

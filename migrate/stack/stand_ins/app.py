@@ -86,6 +86,7 @@ def build(settings: StandInSettings, outbox: MailOutbox) -> FastAPI:
 
 def _add_reports(app: FastAPI, recorder: Recorder, post: WebhookPost, outbox: MailOutbox) -> None:
     @app.get("/healthz")
+    @app.get("/readyz")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 

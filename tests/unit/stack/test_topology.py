@@ -7,13 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from migrate.stack.choices import Choices
 from migrate.stack.credentials import generate, load_or_generate
 from migrate.stack.environment import StackFacts, app_environment, command_environment
 from migrate.stack.errors import StackError
 from migrate.stack.layout import Layout
 from migrate.stack.local import LocalStack
 from migrate.stack.servers.choice import given_urls
+from migrate.stack.stand_ins.settings import read_settings
+from migrate.stack.state import StackState
 from migrate.stack.topology import LAYER, AppProcess, find_processes
+from migrate.stack.vendors import stand_in_environment, vendor_variables
+from shared.contract.routes import public_routes
 from shared.manifest import load_manifest
 
 
@@ -152,3 +157,49 @@ def test_choosing_a_service_that_does_not_exist_names_those_that_do(tmp_path: Pa
     stack = LocalStack(tmp_path, manifest, Path("migration.toml"), operator={})
     with pytest.raises(StackError, match="billing: no such service"):
         stack.choose(["content", "billing"])
+
+
+def test_stand_ins_take_the_vendors_place_for_every_app_but_the_router(
+    facts: StackFacts, tmp_path: Path
+) -> None:
+    stand_ins, *others = find_processes(tmp_path, [], stand_ins=True)
+    assert (stand_ins.name, stand_ins.listens) == ("stand-ins", True)
+    assert LAYER[stand_ins.kind] < LAYER["worker"]
+    assert [vendor_variables(process, facts) for process in (*others, _process("worker"))] == [
+        {},
+        {},
+    ]
+    known = replace(facts, ports={**facts.ports, "stand-ins": 7100, "stand-ins-smtp": 7101})
+    told = vendor_variables(_process("worker"), known)
+    assert told["PROVIDERS"] == "live"
+    assert told["STRIPE_API_BASE"] == "http://127.0.0.1:7100/stripe"
+    assert told["SMTP_PORT"] == "7101"
+    assert vendor_variables(_process("router"), known) == {}
+    assert not [name for name in app_environment(_process("router"), known) if "STAND" in name]
+
+
+def test_stand_ins_deliver_to_the_public_address_with_the_apps_secrets(facts: StackFacts) -> None:
+    known = replace(facts, ports={**facts.ports, "stand-ins": 7100, "stand-ins-smtp": 7101})
+    settings = read_settings(stand_in_environment(known))
+    paths = {name: endpoint.url for name, endpoint in settings.endpoints.items()}
+    routes = {
+        route.name: route.path for route in public_routes().values() if route.auth == "signature"
+    }
+    assert paths == {
+        "stripe": f"http://127.0.0.1:8080{routes['payments.webhook_stripe']}",
+        "revenuecat": f"http://127.0.0.1:8080{routes['payments.webhook_revenuecat']}",
+        "supabase": f"http://127.0.0.1:8080{routes['auth.webhook_supabase']}",
+        "clerk": f"http://127.0.0.1:8080{routes['auth.webhook_clerk']}",
+    }
+    assert settings.endpoints["revenuecat"].secret == facts.credentials.webhook_revenuecat
+    assert settings.endpoints["supabase"].secret in facts.credentials.webhook_supabase
+
+
+def test_a_stack_remembers_whether_it_has_stand_ins(tmp_path: Path) -> None:
+    manifest = load_manifest(Path("migration.toml"))
+    stack = LocalStack(tmp_path, manifest, Path("migration.toml"), operator={})
+    assert "stand-ins" not in _domains(stack)
+    stack.replace_vendors(stand_ins=True)
+    assert "stand-ins" in _domains(stack)
+    chosen = Choices(only=("chat",)).over(Choices(stand_ins=True).over(StackState()))
+    assert (chosen.stand_ins, chosen.only) == (True, ("chat",))
