@@ -154,12 +154,8 @@ async def pair_of(
     """
     remover = removed_by or {}
     name = f"lab_{uuid.uuid4().hex[:10]}"
-    shared, own = (
-        with_database(shared_server, f"{name}_shared"),
-        with_database(own_server, f"{name}_own"),
-    )
-    await _admin(shared_server, f'CREATE DATABASE "{name}_shared"')
-    await _admin(own_server, f'CREATE DATABASE "{name}_own"')
+    shared = await create_database(shared_server, f"{name}_shared")
+    own = await create_database(own_server, f"{name}_own")
     store: ControlStore | None = None
     spec = spec or SplitSpec.of(SERVICE, TABLES, row_filters=ROW_FILTERS)
     try:
@@ -174,19 +170,21 @@ async def pair_of(
     finally:
         if store is not None:
             await store.close()
-        await _remove(remover.get(shared_server, shared_server), f"{name}_shared")
-        await _remove(remover.get(own_server, own_server), f"{name}_own")
+        await remove_database(remover.get(shared_server, shared_server), f"{name}_shared")
+        await remove_database(remover.get(own_server, own_server), f"{name}_own")
 
 
-async def _admin(server: str, statement: str) -> None:
+async def create_database(server: str, name: str) -> str:
+    """Its address."""
     connection = await asyncpg.connect(server, timeout=20)
     try:
-        await connection.execute(statement)
+        await connection.execute(f'CREATE DATABASE "{name}"')
     finally:
         await connection.close()
+    return with_database(server, name)
 
 
-async def _remove(server: str, name: str) -> None:
+async def remove_database(server: str, name: str) -> None:
     """Subscriptions, slots, then the database."""
     connection = await asyncpg.connect(with_database(server, name), timeout=20)
     for row in await connection.fetch(
