@@ -1,0 +1,1 @@
+"""Images: generated, looked at, uploaded; owns media_metadata and the stored bytes."""
