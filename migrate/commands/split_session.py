@@ -23,7 +23,7 @@ from migrate.report import console, errors
 from migrate.split.context import SplitContext
 from migrate.split.desk import Desk
 from migrate.split.model import Endpoint, Limits
-from migrate.split.names import Side
+from migrate.split.names import Side, TableName
 from migrate.split.setup import split_spec
 from migrate.steps import Boundary, Progress, StepEvent
 
@@ -172,6 +172,16 @@ def own_endpoint(context: Context, service: str) -> Endpoint:
     return Endpoint(Side.OWN, dsn, context.setting(f"DATABASE_PEER_URL_{name}") or "")
 
 
+def neighbours_of(context: Context, service: str) -> dict[TableName, Endpoint]:
+    """Tables of other services that move -> their own databases, as far as the environment names them."""
+    return {
+        TableName.parse(table): own_endpoint(context, entry.name)
+        for entry in context.manifest.moving_services()
+        if entry.name != service and context.setting(f"DATABASE_URL_{entry.name.upper()}")
+        for table in entry.tables
+    }
+
+
 def shared_endpoint(context: Context) -> Endpoint:
     """The shared database; SHARED_DATABASE_URL, for the other server SHARED_DATABASE_PEER_URL."""
     return Endpoint(
@@ -194,6 +204,7 @@ async def open_split(
             limits=limits,
             observer=view.observe,
             desk=Desk(store, service, context.actor),
+            neighbours=neighbours_of(context, service),
         )
         try:
             async with view:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from migrate.split.connection import Connection, close, connect
 from migrate.split.desk import Desk
 from migrate.split.model import Endpoint, Limits, SplitError, SplitSpec
-from migrate.split.names import Direction, Names, Side
+from migrate.split.names import Direction, Names, Side, TableName
 from migrate.split.servers import ServerFacts, on_one_cluster, read_facts
 from migrate.steps import Observer, ignore
 
 
 @dataclass(slots=True)
 class SplitContext:
-    """One split in one process. `control` connections are for one statement after the other."""
+    """One split in one process. `control` connections are for one statement after the other.
+
+    `neighbours`: where tables of other services are once they have moved out as well.
+    """
 
     spec: SplitSpec
     endpoints: dict[Side, Endpoint]
@@ -24,6 +28,7 @@ class SplitContext:
     limits: Limits = field(default_factory=Limits)
     observer: Observer = ignore
     desk: Desk | None = None
+    neighbours: Mapping[TableName, Endpoint] = field(default_factory=dict)
     operation: UUID | None = None
     _control: dict[Side, Connection] = field(default_factory=dict)
 
@@ -37,6 +42,7 @@ class SplitContext:
         limits: Limits | None = None,
         observer: Observer = ignore,
         desk: Desk | None = None,
+        neighbours: Mapping[TableName, Endpoint] | None = None,
     ) -> SplitContext:
         """Connect to both databases and read what they can do; raises UnreachableError."""
         endpoints = {Side.SHARED: shared, Side.OWN: own}
@@ -66,6 +72,7 @@ class SplitContext:
             limits=limits or Limits(),
             observer=observer,
             desk=desk,
+            neighbours=neighbours or {},
             _control=control,
         )
 

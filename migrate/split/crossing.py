@@ -30,6 +30,10 @@ ORDER BY cn.nspname, cc.relname, c.conname
 """
 
 
+#: Beginning of the names of triggers that log deletions.
+LOG_TRIGGER = "split_log_"
+
+
 class Fate(StrEnum):
     """What a crossing key becomes."""
 
@@ -85,7 +89,7 @@ class CrossingKey:
     @property
     def log_trigger(self) -> str:
         """Name of the trigger that logs deletions of the parent."""
-        return f"split_log_{self.name}"[:63]
+        return f"{LOG_TRIGGER}{self.name}"[:63]
 
     def __str__(self) -> str:
         columns = ", ".join(self.child_columns)

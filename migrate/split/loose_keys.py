@@ -11,18 +11,20 @@ from typing import Any
 import asyncpg
 
 from migrate.split.catalogue import find_tables
-from migrate.split.connection import Connection
+from migrate.split.connection import Connection, connected
 from migrate.split.context import SplitContext
 from migrate.split.crossing import CrossingKey, Fate, fate, find_crossing_keys
 from migrate.split.model import SplitError
 from migrate.split.names import Direction, Side, TableName, literal, quote
-from migrate.split.scaffold import record_objects
+from migrate.split.scaffold import TABLES_MOVED, record_objects
 from migrate.split.switch import SwitchContext, read_ownership
 from migrate.split.switch_steps import PastReturnError
 from migrate.steps import Check, Step, done, needed
 
 #: Kind of the clean-up record of a crossing key; its definition holds the key as JSON.
 KIND = "crossing key"
+#: What the shared database says of children that another split has taken away: fenced, or renamed.
+MOVED_ON = frozenset({TABLES_MOVED, asyncpg.UndefinedTableError.sqlstate})
 #: Deletions that the cleaner carries over in one go.
 BATCH_ROWS = 500
 #: Longest check of a key that was put back, in seconds; then it stays unchecked, which is reported.
@@ -137,6 +139,10 @@ async def restore_keys(context: SplitContext) -> list[str]:
     await clean(context)
     unchecked = []
     for key in await recorded_keys(context):
+        if not await _is_there(shared, key.child, key.parent):
+            unchecked.append(f"{key.name} is not back: {key.child} or {key.parent} has moved out")
+            await _forget_key(context, key)
+            continue
         drop_log = f"DROP TRIGGER IF EXISTS {quote(key.log_trigger)} ON {key.parent.sql}"
         exists = await shared.fetchval(
             "SELECT EXISTS (SELECT FROM pg_constraint WHERE conname = $1 AND conrelid = to_regclass($2))",
@@ -151,12 +157,26 @@ async def restore_keys(context: SplitContext) -> list[str]:
                 await shared.execute(key.validate_sql, timeout=VALIDATE_SECONDS)
             except (asyncpg.ForeignKeyViolationError, TimeoutError, asyncpg.QueryCanceledError):
                 unchecked.append(f"{key.name} on {key.child} is back, but not all rows satisfy it")
-        await shared.execute(
-            f"DELETE FROM {context.names.relation('object')} WHERE kind = $1 AND identity = $2",
-            KIND,
-            f"{key.name} on {key.child}",
-        )
+        await _forget_key(context, key)
     return unchecked
+
+
+async def _is_there(connection: Connection, *tables: TableName) -> bool:
+    return bool(
+        await connection.fetchval(
+            "SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest($1::text[]) AS t (name)",
+            [table.sql for table in tables],
+        )
+    )
+
+
+async def _forget_key(context: SplitContext, key: CrossingKey) -> None:
+    shared = await context.control(Side.SHARED)
+    await shared.execute(
+        f"DELETE FROM {context.names.relation('object')} WHERE kind = $1 AND identity = $2",
+        KIND,
+        f"{key.name} on {key.child}",
+    )
 
 
 async def drop_logs(context: SplitContext) -> None:
@@ -165,7 +185,7 @@ async def drop_logs(context: SplitContext) -> None:
     shared, own = await context.control(Side.SHARED), await context.control(Side.OWN)
     for key in await recorded_keys(context):
         for connection in (shared, own):
-            if await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", key.parent.sql):
+            if await _is_there(connection, key.parent):
                 drop_log = f"DROP TRIGGER IF EXISTS {quote(key.log_trigger)} ON {key.parent.sql}"
                 await patiently(context, connection, [drop_log])
     await shared.execute(f"DELETE FROM {context.names.relation('object')} WHERE kind = $1", KIND)
@@ -200,13 +220,39 @@ async def _clean_one(context: SplitContext, key: CrossingKey, parents: Side, chi
         )
         if not rows:
             return cleaned
-        for row in rows:
-            values = [None if value is None else str(value) for value in json.loads(row["key"])]
-            await target.execute(_clean_sql(key), *values)
+        values = [[None if v is None else str(v) for v in json.loads(row["key"])] for row in rows]
+        try:
+            await _clean_rows(target, key, values)
+        except asyncpg.PostgresError as error:
+            if error.sqlstate not in MOVED_ON:
+                raise
+            await _clean_at_neighbour(context, key, values)
         await source.execute(
             f"DELETE FROM {log} WHERE id = ANY ($1::bigint[])", [row["id"] for row in rows]
         )
         cleaned += len(rows)
+
+
+async def _clean_rows(
+    target: Connection, key: CrossingKey, rows: Sequence[Sequence[str | None]]
+) -> None:
+    for values in rows:
+        await target.execute(_clean_sql(key), *values)
+
+
+async def _clean_at_neighbour(
+    context: SplitContext, key: CrossingKey, rows: Sequence[Sequence[str | None]]
+) -> None:
+    """The children have moved out of the shared database since, with a service of their own."""
+    endpoint = context.neighbours.get(key.child)
+    if endpoint is None:
+        raise SplitError(
+            f"deletions in {key.parent} cannot be carried over to {key.child}, which has moved to"
+            " another service's database; set DATABASE_URL_<SERVICE> of that service and run"
+            f" `migrate db clean {context.spec.service}`"
+        )
+    async with connected(endpoint, "clean") as connection:
+        await _clean_rows(connection, key, rows)
 
 
 def _clean_sql(key: CrossingKey) -> str:

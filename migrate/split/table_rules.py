@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from migrate.split.boundary import Boundary
 from migrate.split.catalogue import Table
-from migrate.split.crossing import Fate, fate
+from migrate.split.crossing import LOG_TRIGGER, Fate, fate
 from migrate.split.findings import Finding, Weight
 
 REFUSE, WARN, INFO = Weight.REFUSE, Weight.WARN, Weight.INFO
@@ -116,6 +116,13 @@ def _columns(table: Table) -> Iterator[Finding]:
 
 def _triggers(boundary: Boundary) -> Iterator[Finding]:
     for trigger in boundary.triggers:
+        if trigger.name.startswith(LOG_TRIGGER):
+            yield Finding(
+                "delete_log_elsewhere", WARN, f"{trigger.table}.{trigger.name}",
+                "logs deletions for a service that has moved out before: it will not see those that"
+                " are made after the cutover",
+                "announce deletions by an event, or carry them over by hand",
+            )  # fmt: skip
         if trigger.enabled in ("A", "R"):
             word = "ALWAYS" if trigger.enabled == "A" else "REPLICA"
             yield Finding(

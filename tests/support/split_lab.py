@@ -8,7 +8,7 @@ import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -18,7 +18,7 @@ import asyncpg
 from migrate.split.context import SplitContext
 from migrate.split.desk import Desk
 from migrate.split.model import Endpoint, Limits, SplitSpec
-from migrate.split.names import Side
+from migrate.split.names import Side, TableName
 from migrate.steps import Observer, ignore
 from shared.control.migrations import migrate
 from shared.control.store import ControlStore, RouteFact
@@ -87,6 +87,7 @@ class Pair:
     store: ControlStore
     spec: SplitSpec
     limits: Limits = PATIENT
+    neighbours: dict[TableName, Endpoint] = field(default_factory=dict)
 
     @property
     def desk(self) -> Desk:
@@ -107,6 +108,7 @@ class Pair:
             limits=limits or self.limits,
             observer=observer,
             desk=self.desk,
+            neighbours=self.neighbours,
         )
         try:
             yield context

@@ -17,7 +17,9 @@ from migrate.split.abort import leftovers
 from migrate.split.connection import connected
 from migrate.split.finalize import finalize_plan
 from migrate.split.inspect import inspect
-from migrate.split.names import Direction, Side
+from migrate.split.loose_keys import clean
+from migrate.split.model import SplitError
+from migrate.split.names import Direction, Side, TableName
 from migrate.split.operations import run_plan, run_split, run_switch
 from migrate.split.setup import deletion_events, owned_tables, split_spec
 from migrate.split.status import read_status
@@ -176,6 +178,29 @@ async def test_a_person_can_be_deleted_while_every_service_owns_its_tables(
             [str(table.name) for name in MOVING for table in monolith.pair(name).spec.whole_tables],
         )
     assert left is None
+
+
+async def test_deletions_follow_children_that_have_moved_to_a_database_of_their_own(
+    monolith: Monolith,
+) -> None:
+    content, chat = monolith.pair("content"), monolith.pair("chat")
+    async with chat.connection(Side.OWN) as connection, content.connection(Side.OWN) as owner:
+        character = await owner.fetchval("SELECT id FROM characters LIMIT 1")
+        talk = await connection.fetchval(
+            "UPDATE conversations SET character_id = $1"
+            " WHERE id = (SELECT id FROM conversations LIMIT 1) RETURNING id",
+            character,
+        )
+        await owner.execute("DELETE FROM characters WHERE id = $1", character)
+        async with content.context() as context:
+            with pytest.raises(SplitError, match="conversations"):
+                await clean(context)
+        content.neighbours = {TableName.parse("conversations"): chat.endpoint(Side.OWN)}
+        async with content.context() as context:
+            assert await clean(context) == 1
+            assert await clean(context) == 0
+        left = "SELECT character_id FROM conversations WHERE id = $1"
+        assert await connection.fetchval(left, talk) is None
 
 
 @pytest.mark.parametrize("service", MOVING)

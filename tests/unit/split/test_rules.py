@@ -132,6 +132,11 @@ def test_a_role_with_the_hosts_subscription_functions_may_subscribe() -> None:
             "trigger_in_replication",
             Weight.WARN,
         ),
+        (
+            replace(EMPTY, triggers=(Trigger("t", "split_log_x", "O", "f()"),)),
+            "delete_log_elsewhere",
+            Weight.WARN,
+        ),
         (replace(EMPTY, views=(Mention("v", "v", "t"),)), "view", Weight.WARN),
         (replace(EMPTY, functions=(Mention("f()", "sql", "t"),)), "function", Weight.WARN),
         (
