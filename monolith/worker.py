@@ -52,7 +52,7 @@ class Worker:
         self._settings = settings
         self.context = build_context(settings, "worker", parts_of(settings, domains))
         self.dispatcher = Dispatcher(self.context, domains)
-        self._schedules = (*SCHEDULES, *(s for domain in domains for s in domain.schedules))
+        self.schedules = (*SCHEDULES, *(s for domain in domains for s in domain.schedules))
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -88,7 +88,7 @@ class Worker:
 
     def _jobs(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         settings = self._settings
-        jobs = [(s.name, self._repeat(s)) for s in self._schedules]
+        jobs = [(s.name, self._repeat(s)) for s in self.schedules]
         if settings.rabbitmq_url is None:
             jobs.append(("direct", run_direct(self.context, self.dispatcher)))
         else:

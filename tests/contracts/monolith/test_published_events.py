@@ -17,7 +17,7 @@ from monolith.settings import Settings
 from monolith.worker import Worker
 from shared.events.catalogue import shipped_catalogue
 from shared.events.envelope import read_event
-from tests.integration.monolith.people import (
+from tests.support.people import (
     PNG,
     SECRET,
     STRIPE_SECRET,

@@ -19,7 +19,7 @@ from monolith.app import build_app
 from monolith.migrations import migrate
 from monolith.settings import Settings
 from monolith.worker import Worker
-from tests.integration.monolith.people import SECRET, STANDARD_SECRET, STRIPE_SECRET, People
+from tests.support.people import SECRET, STANDARD_SECRET, STRIPE_SECRET, People
 
 KEPT = ("schema_migrations", "plan_prices", "plan_quotas")
 

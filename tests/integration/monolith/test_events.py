@@ -21,7 +21,7 @@ from monolith.events.publisher import Outgoing, Publisher
 from monolith.events.topology import ATTEMPT, REASON, WAIT_SECONDS, Names, queues
 from monolith.settings import Settings
 from monolith.worker import Worker
-from tests.integration.monolith.people import People
+from tests.support.people import People
 
 WAIT = 20
 

@@ -12,7 +12,7 @@ from asyncio.subprocess import PIPE, STDOUT, Process
 import asyncpg
 import httpx
 
-from tests.integration.monolith.people import SECRET
+from tests.support.people import SECRET
 
 
 async def start(module: str, **environment: str) -> Process:

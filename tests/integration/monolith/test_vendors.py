@@ -24,7 +24,7 @@ from monolith.payments.stripe_provider import StripePayments
 from monolith.providers.desk import Providers
 from monolith.providers.interfaces import ImageRequest, Prompt, Speaker, StoryRequest, Turn
 from monolith.settings import Settings
-from tests.integration.monolith.people import PNG
+from tests.support.people import PNG
 
 # Stripe's library passes its bodies to httpx in a way that httpx has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 
 import asyncpg
 import httpx
 import pytest
 
-from monolith.content.matching import norm
-from tests.integration.monolith.people import error_code
+from shared.contract.norm import norm
+from tests.support.people import error_code
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def title(
@@ -43,6 +46,16 @@ async def person(
     return made
 
 
+async def found(client: httpx.AsyncClient, query: str, names: list[str]) -> None:
+    """Wait until a search gives these names: the index may lag by 5 s, also behind deletions."""
+    async with asyncio.timeout(10):
+        while True:
+            hits = (await client.get(f"/api/search?{query}")).json()["items"]
+            if [hit["name"] for hit in hits] == names:
+                return
+            await asyncio.sleep(0.05)
+
+
 async def test_search_orders_by_class_and_popularity_and_pages_by_offset(
     client: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
@@ -51,6 +64,9 @@ async def test_search_orders_by_class_and_popularity_and_pages_by_offset(
     await title(database, "Finding Amelie", 3)
     await person(database, "characters", "Xamelie", 4, series="X")
     await person(database, "actors", "Ameli", 5)
+    await found(
+        client, "q=AMELIE", ["Amélie", "Amelie's World", "Finding Amelie", "Xamelie", "Ameli"]
+    )
     answer = (await client.get("/api/search?q=AMELIE&limit=3")).json()
     assert [(hit["match"], hit["name"]) for hit in answer["items"]] == [
         ("exact", "Amélie"),
@@ -73,6 +89,7 @@ async def test_a_type_limits_search_and_autocomplete(
 ) -> None:
     await title(database, "Naruto", 1, format="series", category="anime")
     await person(database, "characters", "Naruto", 9, series="Naruto")
+    await found(client, "q=naruto", ["Naruto", "Naruto"])
     for kind, wanted in (("anime", "title"), ("series", "title"), ("character", "character")):
         hits = (await client.get(f"/api/search?q=naruto&type={kind}")).json()["items"]
         assert [hit["kind"] for hit in hits] == [wanted]
@@ -93,6 +110,7 @@ async def test_a_text_of_punctuation_finds_nothing(
     client: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     await title(database, "Up")
+    await found(client, "q=up", ["Up"])
     assert (await client.get("/api/search?q=%3F%21")).json()["items"] == []
 
 
@@ -105,18 +123,11 @@ async def test_a_broken_cursor_is_malformed(client: httpx.AsyncClient) -> None:
 async def test_search_sees_changes_of_the_tables(
     client: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
-    import asyncio
-
     first = await title(database, "First")
-    assert (await client.get("/api/search?q=first")).json()["items"] != []
+    await found(client, "q=first", ["First"])
     await database.execute("DELETE FROM titles WHERE id = $1", first)
     await title(database, "Second")
-    for _ in range(50):
-        found = (await client.get("/api/search?q=second")).json()["items"]
-        if found:
-            break
-        await asyncio.sleep(0.1)
-    assert [hit["name"] for hit in found] == ["Second"]
+    await found(client, "q=second", ["Second"])
     assert (await client.get("/api/search?q=first")).json()["items"] == []
 
 
@@ -199,6 +210,7 @@ async def test_characters_and_actors_can_be_looked_for_by_name(
     await person(database, "characters", "Lee Ann", 3)
     await person(database, "characters", "Bob", 2, source="community")
     await person(database, "actors", "Ann")
+    await found(client, "q=ann", ["Ann", "Ann Lee", "Lee Ann"])
     page = (await client.get("/api/resources/characters?q=ann&limit=1")).json()
     assert [c["name"] for c in page["items"]] == ["Lee Ann"]
     rest = await client.get(f"/api/resources/characters?q=ann&cursor={page['next_cursor']}")

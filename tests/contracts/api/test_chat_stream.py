@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
-from monolith.chat.running import RunningReplies
-from monolith.settings import Settings
-from tests.integration.monolith.people import People, Person, error_code
-from tests.integration.monolith.server import served
+from tests.contracts.api.sides import Running
+from tests.support.people import People, Person, error_code
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 STREAM = "/api/chat/talk_with/stream"
 
 
-@pytest.fixture
-async def ana(settings: Settings, database: asyncpg.Connection) -> AsyncIterator[Person]:
-    async with served(settings) as (_, client):
-        yield await People(client, database).new()
+@pytest_asyncio.fixture(loop_scope="session")
+async def ana(running: Running, database: asyncpg.Connection) -> Person:
+    return await People(running.http, database).new()
 
 
 def events_of(text: str) -> list[tuple[str, Any]]:
@@ -138,22 +137,3 @@ async def test_a_repeated_stream_gets_the_stored_reply_in_one_piece(
     assert again[2][1] == {"text": "A heard: hello you"}
     assert (again[0], again[1], again[-1]) == (first[0], first[1], first[-1])
     assert await database.fetchval("SELECT count(*) FROM messages") == 2
-
-
-async def test_a_process_that_ends_stores_what_was_said_and_says_so(
-    settings: Settings, database: asyncpg.Connection
-) -> None:
-    async with served(settings) as (server, client):
-        ana = await People(client, database).new()
-        running = server.context.part(RunningReplies)
-        body = {"message": "[[slow]] x", "character": "A"}
-        task = asyncio.create_task(ana.post(STREAM, json=body))
-        async with asyncio.timeout(10):
-            while not running.count:
-                await asyncio.sleep(0.01)
-        running.end_all()  # what happens 50 s after SIGTERM
-        events = events_of((await task).text)
-    assert [name for name, _ in events] == ["start", "error"]
-    assert events[-1][1]["code"] == "UNAVAILABLE"
-    quota = await database.fetchval("SELECT state FROM quota_reservations")
-    assert quota == "refunded"

@@ -10,8 +10,10 @@ import asyncpg
 import httpx
 import pytest
 
-from monolith.worker import Worker
-from tests.integration.monolith.people import People, error_code
+from tests.contracts.api.effects import Workers
+from tests.support.people import People, error_code
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SUBSCRIPTION = "/api/payments/subscription"
 
@@ -284,7 +286,7 @@ async def test_a_promo_code_gives_its_bonus_once(
 
 
 async def test_a_referral_gives_both_sides_five_units(
-    people: People, client: httpx.AsyncClient, events: Worker
+    people: People, client: httpx.AsyncClient, events: Workers
 ) -> None:
     ana, ben = await people.new(), await people.new()
     code = (await ana.get("/api/user_management/referral")).json()["referral_code"]
@@ -296,12 +298,10 @@ async def test_a_referral_gives_both_sides_five_units(
 
 
 async def test_a_forgotten_reservation_is_given_back_by_the_sweep(
-    people: People, database: asyncpg.Connection, events: Worker
+    people: People, database: asyncpg.Connection, events: Workers
 ) -> None:
-    from monolith.quotas import sweep
-
     ana = await people.new()
     await database.fetch("SELECT * FROM quota_reserve($1, 'chat', 1, 'c', 'a')", ana.id)
     await database.execute("UPDATE quota_reservations SET expires_at = now() - interval '1 second'")
-    await sweep(events.context)
+    await events.run("quotas")
     assert (await ana.get("/api/payments/quotas")).json()["quotas"]["chat"]["held"] == 0

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from pathlib import Path
 
 import asyncpg
 import httpx
 import pytest
 
-from monolith.settings import Settings
-from tests.integration.monolith.people import PNG, People, error_code
+from tests.support.people import PNG, People, error_code
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 UPLOAD = "/api/images/upload"
 
 
 async def test_an_upload_is_kept_with_its_facts(
-    people: People, client: httpx.AsyncClient, settings: Settings
+    people: People, client: httpx.AsyncClient, media_dir: Path
 ) -> None:
     ana, ben = await people.new(), await people.new()
     answer = await ana.post(
@@ -33,13 +35,13 @@ async def test_an_upload_is_kept_with_its_facts(
     assert image["sha256"] == hashlib.sha256(PNG).hexdigest()
     assert image["url"] == image["image_url"]
     assert image["url"] == f"https://api.example.com/api/images/{image['id']}/content"
-    assert (settings.media_dir / "media" / image["id"]).read_bytes() == PNG
+    assert (media_dir / "media" / image["id"]).read_bytes() == PNG
     path = f"/api/images/{image['id']}"
     assert (await ana.get(path)).json() == image
     assert (await ben.get(path)).status_code == 404
     assert (await ben.delete(path)).status_code == 404
     assert (await ana.delete(path)).status_code == 204
-    assert not (settings.media_dir / "media" / image["id"]).exists()
+    assert not (media_dir / "media" / image["id"]).exists()
     assert (await client.get(f"{path}/content")).status_code == 404
 
 

@@ -10,9 +10,10 @@ import asyncpg
 import httpx
 import pytest
 
-from monolith.chat.handlers import complete_paused
-from monolith.worker import Worker
-from tests.integration.monolith.people import People, error_code, service_headers
+from tests.contracts.api.effects import Workers
+from tests.support.people import People, error_code, service_headers
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 STATS = "/api/analytics/users/me"
 CHECK_IN = "/api/analytics/users/me/streak/check-in"
@@ -45,7 +46,7 @@ async def test_without_a_row_every_figure_is_zero(people: People) -> None:
 
 
 async def test_messages_stories_and_rooms_are_counted_once(
-    people: People, events: Worker, database: asyncpg.Connection
+    people: People, events: Workers, database: asyncpg.Connection
 ) -> None:
     ana = await people.new(tier=2)
     first = await ana.talk("one", "Bob")
@@ -80,7 +81,7 @@ async def test_messages_stories_and_rooms_are_counted_once(
 
 
 async def test_deleted_messages_and_conversations_leave_the_figures(
-    people: People, events: Worker, database: asyncpg.Connection
+    people: People, events: Workers, database: asyncpg.Connection
 ) -> None:
     ana = await people.new()
     reply = await ana.talk("one")
@@ -102,7 +103,7 @@ async def test_deleted_messages_and_conversations_leave_the_figures(
 
 
 async def test_a_check_in_counts_once_a_day_and_earns_at_milestones(
-    people: People, events: Worker, database: asyncpg.Connection
+    people: People, events: Workers, database: asyncpg.Connection
 ) -> None:
     ana = await people.new()
     await database.execute(
@@ -160,7 +161,7 @@ async def test_the_percentile_counts_people_with_fewer_messages(
 
 
 async def test_the_platform_figures_have_every_day_and_distinct_users(
-    client: httpx.AsyncClient, people: People, database: asyncpg.Connection, events: Worker
+    client: httpx.AsyncClient, people: People, database: asyncpg.Connection, events: Workers
 ) -> None:
     ana = await people.new()
     await ana.talk("hi")
@@ -171,8 +172,8 @@ async def test_the_platform_figures_have_every_day_and_distinct_users(
     money = [("succeeded", 999, "usd"), ("refunded", 99, "usd"), ("succeeded", 5, "eur")]
     for kind, amount, currency in money:
         await database.execute(
-            "SELECT emit_event($1, $2, jsonb_build_object('amount', $3::int, 'currency', $4::text),"
-            " 'payments')",
+            "SELECT emit_event($1, $2, jsonb_build_object('amount', $3::int, 'currency', $4::text,"
+            " 'provider', 'stripe', 'provider_ref', 'in_1'), 'payments')",
             f"payment.{kind}",
             ana.id,
             amount,
@@ -228,18 +229,19 @@ async def test_one_bad_entry_refuses_the_batch(
 
 
 async def test_a_conversation_completes_once_per_pause(
-    people: People, events: Worker, database: asyncpg.Connection
+    people: People, events: Workers, database: asyncpg.Connection
 ) -> None:
     ana = await people.new()
     reply = await ana.talk("one")
-    await complete_paused(events.context)
+    await events.run("completed")
     await database.execute(
-        "UPDATE conversations SET last_message_at = now() - interval '31 minutes'"
+        "UPDATE conversations SET last_message_at = now() - interval '31 minutes',"
+        " created_at = now() - interval '40 minutes'"
     )
     for _ in range(2):
-        await complete_paused(events.context)
+        await events.run("completed")
     await ana.talk("two", conversation_id=reply["conversation_id"])
-    await complete_paused(events.context)
+    await events.run("completed")
     kind = "conversation.completed"
     assert await database.fetchval("SELECT count(*) FROM outbox WHERE type = $1", kind) == 1
     await events.settle()

@@ -6,8 +6,11 @@ import asyncio
 import hashlib
 
 import asyncpg
+import pytest
 
-from tests.integration.monolith.people import PNG, People, error_code
+from tests.support.people import PNG, People, error_code
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ROOMS = "/api/story/rooms"
 

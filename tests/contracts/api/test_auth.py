@@ -13,7 +13,7 @@ import httpx
 import pytest
 from jose import jwt
 
-from tests.integration.monolith.people import (
+from tests.support.people import (
     SECRET,
     People,
     bearer,
@@ -21,6 +21,8 @@ from tests.integration.monolith.people import (
     signed,
     user_claims,
 )
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ME = "/api/auth/users/me"
 CODE = "000000"

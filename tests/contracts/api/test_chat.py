@@ -10,8 +10,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from monolith.worker import Worker
-from tests.integration.monolith.people import PNG, People, Person, error_code
+from tests.contracts.api.effects import Workers
+from tests.support.people import PNG, People, Person, error_code
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TALK = "/api/chat/talk_with"
 
@@ -259,7 +261,7 @@ async def test_voice_is_paid_by_the_started_minute(people: People) -> None:
 
 
 async def test_a_picture_is_looked_at_for_its_own_quota_and_kept(
-    people: People, events: Worker
+    people: People, events: Workers
 ) -> None:
     ana = await people.new(tier=1)
     answer = await ana.post(

@@ -7,9 +7,12 @@ from typing import Any
 
 import asyncpg
 import httpx
+import pytest
 
-from monolith.worker import Worker
-from tests.integration.monolith.people import People, Person, error_code
+from tests.contracts.api.effects import Workers
+from tests.support.people import People, Person, error_code
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 DRAFTS, STORIES, ROOMS = "/api/story/drafts", "/api/story/stories", "/api/story/rooms"
 
@@ -217,7 +220,7 @@ async def test_scenarios_are_rated_by_votes(people: People) -> None:
 
 
 async def test_a_published_character_appears_in_the_catalogue(
-    people: People, client: httpx.AsyncClient, events: Worker
+    people: People, client: httpx.AsyncClient, events: Workers
 ) -> None:
     ana = await people.new()
     image = await ana.upload()
@@ -241,7 +244,7 @@ async def test_a_published_character_appears_in_the_catalogue(
 
 
 async def test_notifications_are_read_one_by_one_or_all_at_once(
-    people: People, events: Worker, database: asyncpg.Connection
+    people: People, events: Workers, database: asyncpg.Connection
 ) -> None:
     ana, ben = await people.new(), await people.new()
     for number in range(3):
@@ -263,7 +266,7 @@ async def test_notifications_are_read_one_by_one_or_all_at_once(
         assert (await ana.post(path, json=body)).status_code == 422
 
 
-async def test_reported_views_raise_counters(people: People, events: Worker) -> None:
+async def test_reported_views_raise_counters(people: People, events: Workers) -> None:
     ana = await people.new()
     story = await publish(ana)
     reports = [

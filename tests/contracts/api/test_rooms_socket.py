@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -15,10 +13,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from monolith.__main__ import Server
-from monolith.settings import Settings
-from tests.integration.monolith.people import People, Person
-from tests.integration.monolith.server import port_of, served
+from tests.contracts.api.conftest import MODES_SECONDS, SetMode
+from tests.contracts.api.sides import Running, Side
+from tests.support.people import People, Person
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 WAIT_SECONDS = 10
 
@@ -26,8 +25,8 @@ WAIT_SECONDS = 10
 class Room:
     """A room on a running app, and its sockets."""
 
-    def __init__(self, server: Server, people: People) -> None:
-        self.server = server
+    def __init__(self, running: Running, people: People) -> None:
+        self.running = running
         self.people = people
         self.id = ""
         self.code = ""
@@ -41,12 +40,12 @@ class Room:
         await person.post("/api/story/rooms/join", json={"code": self.code})
         return person
 
-    def url(self, room: str | None = None, server: Server | None = None) -> str:
-        port = port_of(server or self.server)
+    def url(self, room: str | None = None, running: Running | None = None) -> str:
+        port = (running or self.running).port
         return f"ws://127.0.0.1:{port}/api/story/rooms/{room or self.id}/ws"
 
-    async def socket(self, person: Person, server: Server | None = None) -> ClientConnection:
-        return await connect(self.url(server=server), additional_headers=person.headers)
+    async def socket(self, person: Person, running: Running | None = None) -> ClientConnection:
+        return await connect(self.url(running=running), additional_headers=person.headers)
 
 
 async def frame(socket: ClientConnection, kind: str | None = None) -> dict[str, Any]:
@@ -72,9 +71,8 @@ async def close_code(socket: ClientConnection) -> int:
 
 
 @pytest.fixture
-async def room(settings: Settings, database: asyncpg.Connection) -> AsyncIterator[Room]:
-    async with served(settings) as (server, client):
-        yield Room(server, People(client, database))
+def room(running: Running, people: People) -> Room:
+    return Room(running, people)
 
 
 async def test_a_member_is_greeted_with_the_room_and_its_last_messages(room: Room) -> None:
@@ -104,12 +102,12 @@ async def test_a_member_is_greeted_with_the_room_and_its_last_messages(room: Roo
     assert [m["seq"] for m in rest.json()["items"]] == [1]
 
 
-async def test_members_on_different_apps_hear_each_other(room: Room, settings: Settings) -> None:
+async def test_members_on_different_apps_hear_each_other(room: Room, side: Side) -> None:
     ana = await room.people.new()
     await room.create(ana)
     ben = await room.member()
     async with (
-        served(settings) as (other, _),
+        side.running() as other,
         await room.socket(ana) as first,
         await room.socket(ben, other) as second,
     ):
@@ -207,32 +205,35 @@ async def test_whoever_leaves_a_room_is_sent_away(room: Room) -> None:
 
 
 async def test_maintenance_and_restarts_send_everybody_away(
-    room: Room, database: asyncpg.Connection
+    side: Side, database: asyncpg.Connection, maintenance: SetMode
 ) -> None:
+    async with side.running() as apps:
+        room = Room(apps, People(apps.client, database))
+        await _send_away(room, maintenance)
+
+
+async def _send_away(room: Room, maintenance: SetMode) -> None:
     ana = await room.people.new()
     await room.create(ana)
     async with await room.socket(ana) as socket:
         await frame(socket, "ready")
-        await database.execute(
-            "INSERT INTO maintenance_modes (scope, mode) VALUES ('community', 'full')"
-        )
+        await maintenance("community", "full")
         assert await close_code(socket) == 1013
     async with await room.socket(ana) as late:
         assert await close_code(late) == 1013
-    await database.execute("DELETE FROM maintenance_modes")
-    await asyncio.sleep(2.1)  # the modes are kept for two seconds
+    await maintenance("community", "off")
+    await asyncio.sleep(MODES_SECONDS)
     async with await room.socket(ana) as socket:
         await frame(socket, "ready")
-        room.server.should_exit = True
+        room.running.stop()
         assert await close_code(socket) == 1012
 
 
 async def test_without_redis_a_room_works_within_one_app(
-    settings: Settings, database: asyncpg.Connection
+    side: Side, database: asyncpg.Connection
 ) -> None:
-    alone = replace(settings, redis_url="redis://127.0.0.1:1/0")
-    async with served(alone) as (server, client):
-        room = Room(server, People(client, database))
+    async with side.running(redis_url="redis://127.0.0.1:1/0", is_cut_off=True) as apps:
+        room = Room(apps, People(apps.client, database))
         ana = await room.people.new()
         await room.create(ana)
         ben = await room.member()
@@ -241,22 +242,3 @@ async def test_without_redis_a_room_works_within_one_app(
             assert (await frame(second, "ready"))["online"] == sorted([ana.id, ben.id])
             await say(second, type="message", content="hello")
             assert (await frame(first, "message"))["message"]["content"] == "hello"
-
-
-async def test_a_room_that_has_moved_away_asks_its_sockets_to_reconnect(
-    room: Room, database: asyncpg.Connection
-) -> None:
-    ana = await room.people.new()
-    await room.create(ana)
-    async with await room.socket(ana) as socket:
-        await frame(socket, "ready")
-        await database.execute(
-            "CREATE FUNCTION fence() RETURNS trigger LANGUAGE plpgsql AS"
-            " $$ BEGIN RAISE EXCEPTION 'moved' USING ERRCODE = 'SP001'; END $$;"
-            "CREATE TRIGGER fence BEFORE INSERT OR UPDATE ON room_messages"
-            " FOR EACH STATEMENT EXECUTE FUNCTION fence();"
-        )
-        await say(socket, type="message", content="x")
-        code = await close_code(socket)
-    await database.execute("DROP FUNCTION fence() CASCADE")
-    assert code == 1012

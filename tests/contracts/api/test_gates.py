@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from dataclasses import replace
 
 import asyncpg
 import httpx
 import pytest
 
-from monolith.settings import Settings
-from tests.integration.monolith.conftest import running
-from tests.integration.monolith.people import (
+from tests.contracts.api.sides import Side
+from tests.support.people import (
     People,
     bearer,
     error_code,
@@ -21,6 +19,8 @@ from tests.integration.monolith.people import (
     signed,
     user_claims,
 )
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ME = "/api/auth/users/me"
 
@@ -158,12 +158,10 @@ async def test_characters_that_cannot_be_stored_are_a_wrong_field(people: People
 
 
 async def test_a_bucket_counts_per_user_and_tells_what_is_left(
-    settings: Settings, dsn: str
+    side: Side, database: asyncpg.Connection
 ) -> None:
-    limited = replace(settings, rate_limits={"default": 2, "public": 2})
-    connection = await asyncpg.connect(dsn)
-    async with running(limited) as (_, client):
-        people = People(client, connection)
+    async with side.running(rate_limits={"default": 2, "public": 2}) as apps:
+        people = People(apps.client, database)
         ana, ben = await people.new(), await people.new()
         while time.time() % 60 > 57:  # all requests must fall into one window
             await asyncio.sleep(0.2)
@@ -185,7 +183,6 @@ async def test_a_bucket_counts_per_user_and_tells_what_is_left(
         assert copied.status_code == 200
         assert "x-ratelimit-limit" not in copied.headers
         assert (await ben.get(ME)).status_code == 200
-    await connection.close()
 
 
 async def test_a_copy_of_a_write_changes_nothing(
@@ -195,31 +192,3 @@ async def test_a_copy_of_a_write_changes_nothing(
     await ana.post("/api/story/rooms", json={"name": "x"}, headers={"X-Shadow": "1"})
     assert await database.fetchval("SELECT count(*) FROM fandom_rooms") == 0
     assert await database.fetchval("SELECT count(*) FROM outbox") == 0
-
-
-async def test_a_write_to_a_fenced_table_is_unavailable_for_a_second(
-    people: People, database: asyncpg.Connection
-) -> None:
-    await database.execute(
-        "CREATE FUNCTION fence() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN RAISE EXCEPTION 'table is fenced' USING ERRCODE = 'SP001'; END $$;"
-        "CREATE TRIGGER fence BEFORE INSERT OR UPDATE OR DELETE ON fandom_rooms"
-        " FOR EACH STATEMENT EXECUTE FUNCTION fence();"
-    )
-    ana = await people.new()
-    answer = await ana.post(
-        "/api/story/rooms", json={"name": "x"}, headers={"Idempotency-Key": "k"}
-    )
-    await database.execute("DROP FUNCTION fence() CASCADE")
-    assert (answer.status_code, error_code(answer)) == (503, "UNAVAILABLE")
-    assert answer.headers["retry-after"] == "1"
-    again = await ana.post("/api/story/rooms", json={"name": "x"}, headers={"Idempotency-Key": "k"})
-    assert again.status_code == 201
-
-
-async def test_connections_say_who_they_are(people: People, database: asyncpg.Connection) -> None:
-    await (await people.new()).get(ME)
-    names = await database.fetch(
-        "SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = current_database()"
-    )
-    assert "monolith/web" in {row["application_name"] for row in names}

@@ -1,0 +1,136 @@
+"""One database for all tests of a process, emptied for each, and the suite's sides on it."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import httpx
+import pytest
+import pytest_asyncio
+
+from migrate.commands.db_migrate import prepare_store
+from monolith.migrations import migrate
+from tests.contracts.api.effects import Workers
+from tests.contracts.api.sides import Running, Side, side_named
+from tests.contracts.api.world import MANIFEST, World
+from tests.support.people import People
+
+KEPT = ("schema_migrations", "plan_prices", "plan_quotas")
+SIDES = ("monolith", "services")
+MODES_SECONDS = 2.5  # every app reads the modes every two seconds
+SetMode = Callable[..., Awaitable[None]]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "side" in metafunc.fixturenames:
+        sides = getattr(metafunc.module, "SIDES", SIDES)
+        metafunc.parametrize("side", sides, indirect=True, scope="session")
+
+
+async def _execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _prepare(dsn: str) -> None:
+    await migrate(dsn)
+    await prepare_store(dsn, MANIFEST, actor="tests")
+
+
+@pytest.fixture(scope="session")
+def world(
+    postgres_url: str,
+    redis_url: str,
+    rabbitmq_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[World]:
+    """A database with the whole schema and the control store, for all tests of one process."""
+    name = f"test_api_{uuid.uuid4().hex[:12]}"
+    dsn = urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
+    folder = tmp_path_factory.mktemp("api")
+    asyncio.run(_execute(postgres_url, f'CREATE DATABASE "{name}"'))
+    try:
+        asyncio.run(_prepare(dsn))
+        yield World(dsn, redis_url, rabbitmq_url, folder / "media", folder / "mail")
+    finally:
+        asyncio.run(_execute(postgres_url, f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture(scope="session")
+def side(request: pytest.FixtureRequest, world: World) -> Side:
+    return side_named(request.param, world)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def running(side: Side) -> AsyncIterator[Running]:
+    """The side's apps, which all tests share; their effects lie in tables that are emptied."""
+    async with side.running() as apps:
+        yield apps
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def workers(side: Side, running: Running) -> AsyncIterator[Workers]:
+    async with side.workers(running.url) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def database(world: World) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of the test's own, after every row but the plans is gone."""
+    connection = await asyncpg.connect(world.database_url)
+    rows = await connection.fetch(
+        "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> ALL ($1)",
+        list(KEPT),
+    )
+    statements = [f'DELETE FROM "{row["tablename"]}"' for row in rows]
+    await connection.execute("SET session_replication_role = replica;" + ";".join(statements))
+    await connection.execute("SET session_replication_role = origin")
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def client(running: Running, database: asyncpg.Connection) -> httpx.AsyncClient:
+    return running.client
+
+
+@pytest.fixture
+def people(client: httpx.AsyncClient, database: asyncpg.Connection) -> People:
+    return People(client, database)
+
+
+@pytest.fixture
+def events(workers: Workers, database: asyncpg.Connection) -> Workers:
+    """`await events.settle()` handles what waits in the outbox; `run` does a job by the clock."""
+    return workers
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def maintenance(database: asyncpg.Connection) -> AsyncIterator[SetMode]:
+    """`await maintenance(scope, mode, message)`; afterwards no app remembers any of it."""
+
+    async def set_mode(scope: str, mode: str, message: str | None = None) -> None:
+        await database.execute(
+            "INSERT INTO maintenance_modes (scope, mode, message) VALUES ($1, $2, $3)"
+            " ON CONFLICT (scope) DO UPDATE SET mode = excluded.mode, message = excluded.message",
+            scope,
+            mode,
+            message,
+        )
+
+    yield set_mode
+    await database.execute("DELETE FROM maintenance_modes")
+    await asyncio.sleep(MODES_SECONDS)
+
+
+@pytest.fixture
+def media_dir(world: World) -> Path:
+    return world.media_dir
