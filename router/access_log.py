@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import time
 from typing import Any, TextIO
@@ -29,6 +30,7 @@ class AccessLog:
     def __init__(self, stream: TextIO, sample: float, instance: str, metrics: Metrics) -> None:
         self._stream = stream
         self._sample = sample
+        self._until_next = self._gap()
         self._instance = instance
         self._metrics = metrics
         self._lines: list[str] = []
@@ -50,10 +52,21 @@ class AccessLog:
     def finished(self, exchange: Exchange, now: float) -> None:
         """Log a request that has ended, when it is in the sample or failed."""
         if exchange.cause is Cause.NONE and exchange.status < 500:
-            if random.random() < self._sample:  # noqa: S311 - a sample
+            self._until_next -= 1
+            if self._until_next == 0:
+                self._until_next = self._gap()
                 self._add(_entry(exchange, now))
         elif self._may_log_failure():
             self._add(_entry(exchange, now))
+
+    def _gap(self) -> int:
+        """Requests up to the next logged one: one draw for all of them, instead of one draw each."""
+        if self._sample >= 1.0:
+            return 1
+        if self._sample <= 0.0:
+            return -1
+        drawn = math.log(1.0 - random.random()) / math.log(1.0 - self._sample)  # noqa: S311 - a sample
+        return 1 + int(drawn)
 
     def refused_head(self, refusal: Refusal, status: int, address: str) -> None:
         """Log bytes that were no request."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
+from typing import Final
 
 from router.upstream_connection import UpstreamConnection
 
 #: An address gets its whole share this long after it appeared, in seconds.
-SLOW_START_SECONDS = 10.0
+SLOW_START_SECONDS: Final = 10.0
 #: Failed checks in a row before an address counts as down, good ones before it counts as up.
-UNHEALTHY_AFTER = 3
-HEALTHY_AFTER = 2
+UNHEALTHY_AFTER: Final = 3
+HEALTHY_AFTER: Final = 2
 
 
 class Address:

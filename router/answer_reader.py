@@ -6,16 +6,16 @@ pipelining client may cause at once, finds it in the pool.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Final
 
 from router.chunked import ChunkDecoder, ChunkError
 from router.failure import Cause
 from router.response_head import BadResponseError, ResponseHead
-from router.seams import Answering
+from router.seams import Answering, UpstreamLink
 
 #: Longest response head of an app, in bytes; nginx's proxy_buffer_size is 4 to 8 KiB, cookies need more.
-MAX_HEAD_BYTES = 64 * 1024
+MAX_HEAD_BYTES: Final = 64 * 1024
 
 IDLE: Final = 0
 HEAD: Final = 1
@@ -26,11 +26,12 @@ TUNNEL: Final = 5
 CLOSED: Final = 6
 
 
-class AnswerReader(ABC):
+class AnswerReader(UpstreamLink):
     """State of the answer side of one connection."""
 
     def __init__(self) -> None:
         self.user: Answering | None = None
+        self.was_reused = False
         self.closes = False
         self.idle_limit = float("inf")
         self._state = IDLE
@@ -40,7 +41,7 @@ class AnswerReader(ABC):
 
     @abstractmethod
     def _begin_answer(self) -> None:
-        """A final head has arrived."""
+        """A final head has arrived, and more of its answer is to come."""
 
     @abstractmethod
     def _release(self, user: Answering, is_clean: bool) -> None:
@@ -78,7 +79,6 @@ class AnswerReader(ABC):
                 return
 
     def _answered(self, user: Answering, head: ResponseHead, data: bytes, start: int) -> None:
-        self._begin_answer()
         self.closes = head.closes
         self.idle_limit = float("inf") if head.is_intact else head.idle_seconds
         behind = len(data) - start
@@ -86,10 +86,12 @@ class AnswerReader(ABC):
         if head.status == 101:
             user.response_head(head, data, start, data[start:], False)
         elif head.is_chunked:
+            self._begin_answer()
             self._decoder = ChunkDecoder()
             self._state = CHUNKED
             self._first_chunks(user, head, data, start)
         elif length < 0:
+            self._begin_answer()
             self._state = UNTIL_CLOSE
             user.response_head(head, data, start, data[start:], False)
         elif behind >= length:
@@ -99,6 +101,7 @@ class AnswerReader(ABC):
             self._release(user, is_clean)
             user.response_head(head, data, start, data[start:], True)
         else:
+            self._begin_answer()
             self._remaining = length - behind
             self._state = FIXED
             user.response_head(head, data, start, data[start:], False)

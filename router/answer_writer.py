@@ -6,10 +6,10 @@ from router.chunked import LAST_CHUNK, encode_chunk
 from router.held_stream import HeldStream
 from router.request_head import RequestHead
 from router.response_head import ResponseHead
-from router.seams import ClientLink
+from router.seams import ClientLink, Waiting
 
 
-class AnswerWriter:
+class AnswerWriter(Waiting):
     """The client's side of one exchange.
 
     `keep` says whether the connection stays after the answer; `held_stream` is set when the router has

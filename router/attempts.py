@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Final
 
 from router.exchange import Exchange
 from router.failure import Cause, Refusal, unavailable
@@ -15,13 +16,13 @@ from shared.errors import Code
 from shared.routing.decision import BUCKETS, MONOLITH, SERVICE, Decision, bucket_of
 
 #: Causes that say something about the app, not about the client or the router.
-_APP_FAULTS = frozenset(
+_APP_FAULTS: Final = frozenset(
     {
         Cause.CONNECT_FAILED, Cause.CONNECT_TIMEOUT, Cause.FIRST_BYTE_TIMEOUT, Cause.UPSTREAM_RESET,
         Cause.UPSTREAM_GARBAGE, Cause.UPSTREAM_TRUNCATED, Cause.UPSTREAM_STALLED,
     }
 )  # fmt: skip
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Attempts:

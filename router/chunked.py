@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from typing import Final
 
-_TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_TOKEN: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 #: Control characters, which stand in no field value and no extension; the tab is allowed.
-_CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code != 0x09)
-_HEX = b"0123456789abcdefABCDEF"
+_CONTROLS: Final = bytes(code for code in (*range(0x20), 0x7F) if code != 0x09)
+_HEX: Final = b"0123456789abcdefABCDEF"
 #: One size line with its extensions, in bytes. Real extensions are a few words.
-MAX_SIZE_LINE_BYTES = 256
+MAX_SIZE_LINE_BYTES: Final = 256
 #: All extensions and trailers of one body, in bytes, so that framing cannot outgrow the payload.
-MAX_OVERHEAD_BYTES = 16 * 1024
+MAX_OVERHEAD_BYTES: Final = 16 * 1024
 #: 16 hex digits would pass 2^63; nobody sends a chunk of 2^52 bytes.
-_MAX_SIZE_DIGITS = 13
+_MAX_SIZE_DIGITS: Final = 13
 
-LAST_CHUNK = b"0\r\n\r\n"
+LAST_CHUNK: Final = b"0\r\n\r\n"
 
 _SIZE: Final = 0
 _DATA: Final = 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from typing import Any, Protocol
+from abc import abstractmethod
+from typing import Any, Final
 
 from router.client_limits import ClientLimits, too_slow
 from router.exchange import Exchange
@@ -13,35 +14,41 @@ from router.failure import Cause, Refusal
 from router.header_block import HeaderBlocks
 from router.request_head import RequestHead
 from router.request_reader import BODY, CLOSED, HEAD, IDLE, LINGER, TUNNEL, WAIT, RequestReader
+from router.seams import ExchangeOwner
 from router.sweeper import NEVER, Sweeper
 
 #: A client that asked for `100 Continue` hears it from the router when the app says nothing for this
 #: long, in seconds (curl waits as long).
-CONTINUE_SECONDS = 1.0
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+CONTINUE_SECONDS: Final = 1.0
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 #: After the last answer, unread bytes are thrown away for this long, so that the answer is not lost
 #: to a reset (RFC 9112 section 9.6), in seconds.
-LINGER_SECONDS = 2.0
-MAX_LINGER_BYTES = 16 * 1024 * 1024
+LINGER_SECONDS: Final = 2.0
+MAX_LINGER_BYTES: Final = 16 * 1024 * 1024
 
 
-class RequestHandler(Protocol):
+class RequestHandler(ExchangeOwner):
     """What a connection needs of the rest of the router."""
 
     limits: ClientLimits
     is_draining: bool
 
+    @abstractmethod
     def blocks_for(self, address: str) -> HeaderBlocks:
         """The reader of field lines for clients at this address."""
 
+    @abstractmethod
     def begin(self, client: ClientConnection, head: RequestHead) -> Exchange:
         """A new request; the exchange may already be finished when this returns."""
 
+    @abstractmethod
     def refused_head(self, client: ClientConnection, refusal: Refusal, method: str) -> bytes:
         """The bytes that answer a head that could not be read; counts it."""
 
+    @abstractmethod
     def client_opened(self, client: ClientConnection) -> None: ...
 
+    @abstractmethod
     def client_closed(self, client: ClientConnection) -> None: ...
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from router.failure import Cause, Refusal, malformed
 from shared.errors import Code
 
 #: A head up to this size is within every limit that can be configured: four bytes are the least line.
-SMALL_HEAD_BYTES = 800
+SMALL_HEAD_BYTES: Final = 800
 
 
 @dataclass(frozen=True, slots=True)

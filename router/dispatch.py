@@ -13,7 +13,7 @@ import structlog
 
 from router.access_log import AccessLog
 from router.attempts import Attempts
-from router.client_connection import ClientConnection
+from router.client_connection import ClientConnection, RequestHandler
 from router.client_limits import ClientLimits, too_large_body
 from router.decider import Decider
 from router.edge.gate import EdgeGate
@@ -59,7 +59,7 @@ class DispatchParts:
     tap_for: Callable[[Exchange], Tap | None] | None = None
 
 
-class Dispatcher:
+class Dispatcher(RequestHandler):
     """Owner of every exchange of one worker."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, parts: DispatchParts) -> None:

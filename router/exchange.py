@@ -6,7 +6,7 @@ Knows no routes and no flags. Its owner chooses the app, hears of failed attempt
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from router.answer_writer import AnswerWriter
 from router.failure import Cause, Refusal
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from router.upstreams import Upstream
 
 #: A body is collected for its sticky key up to this size; a longer one is sent on as it comes.
-MAX_COLLECTED_BYTES = MAX_KEY_BODY_BYTES
+MAX_COLLECTED_BYTES: Final = MAX_KEY_BODY_BYTES
 #: An unread body up to this size is read to its end after a refusal; a longer one ends the connection.
-MAX_SWALLOWED_BYTES = 64 * 1024
+MAX_SWALLOWED_BYTES: Final = 64 * 1024
 #: Status of the log when the client left before its answer (nginx's).
-CLIENT_CLOSED_STATUS = 499
-_UPGRADED = b"\r\nConnection: Upgrade\r\nUpgrade: websocket"
+CLIENT_CLOSED_STATUS: Final = 499
+_UPGRADED: Final = b"\r\nConnection: Upgrade\r\nUpgrade: websocket"
 
 
 class Exchange(AnswerWriter):

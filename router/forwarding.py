@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from router.header_block import HeaderBlock
 from router.request_head import RequestHead
-from router.request_ids import new_traceparent
+from router.request_ids import new_traceparent, traceparent_of_uuid
 from router.trust import Forwarded
 
 
@@ -19,6 +19,10 @@ def forwarded_head(
 ) -> bytes:
     """Head bytes with the empty line. `extra` are further lines, each with its leading CRLF."""
     block = head.block
+    trace = block.traceparent
+    if trace is None:
+        is_given = block.request_id is not None
+        trace = new_traceparent(request_id) if is_given else traceparent_of_uuid(request_id)
     tail = block.tail
     if tail is None or tail[0] is not forwarded:
         tail = block.tail = (forwarded, _tail(block, forwarded))
@@ -35,7 +39,7 @@ def forwarded_head(
             tail[1],
             request_id,
             b"\r\ntraceparent: ",
-            block.traceparent or new_traceparent(request_id),
+            trace,
             extra,
             b"\r\n\r\n",
         )

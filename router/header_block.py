@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
@@ -20,12 +21,11 @@ from shared.routing.override import COOKIE
 from shared.routing.paths import canonical_path
 from shared.routing.sticky import cookie_value
 
-_HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
-_DIGITS = b"0123456789"
-_OVERRIDE_COOKIE = COOKIE.encode()
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_OVERRIDE_COOKIE: Final = COOKIE.encode()
 
 #: Fields that concern one connection only (RFC 9110 section 7.6.1), or that the router writes itself.
-_DROPPED = frozenset(
+_DROPPED: Final = frozenset(
     {
         b"host", b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer",
         b"transfer-encoding", b"content-length", b"upgrade", b"http2-settings", b"expect",
@@ -35,9 +35,9 @@ _DROPPED = frozenset(
     }
 )  # fmt: skip
 #: Only a trusted proxy may send these on.
-_FORWARDED_PREFIX = b"x-forwarded-"
+_FORWARDED_PREFIX: Final = b"x-forwarded-"
 #: Fields that a `Connection` line can never take away: they are meant for the app (Apache CVE-2022-31813).
-_END_TO_END = frozenset(
+_END_TO_END: Final = frozenset(
     {
         b"authorization", b"content-type", b"content-encoding", b"accept", b"origin", b"referer",
         b"user-agent", b"idempotency-key", b"if-none-match", b"if-match", b"range",
@@ -46,11 +46,15 @@ _END_TO_END = frozenset(
         b"access-control-request-method", b"access-control-request-headers",
     }
 )  # fmt: skip
-_SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding", b"authorization"})
+_SINGLE: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"authorization"})
 #: Blocks that are kept, and the longest that is: a worker spends at most a few MiB on them.
-MAX_KEPT_BLOCKS = 1024
-MAX_KEPT_BYTES = 2048
-MAX_KEPT_PATH_BYTES = 128
+MAX_KEPT_BLOCKS: Final = 1024
+MAX_KEPT_BYTES: Final = 2048
+MAX_KEPT_PATH_BYTES: Final = 128
+#: Single lines that are kept for blocks that differ in a few lines only, as behind a proxy that numbers or
+#: times each request, and the longest that is.
+MAX_KEPT_LINES: Final = 1024
+MAX_KEPT_LINE_BYTES: Final = 1024
 
 
 class HeaderBlock:
@@ -68,6 +72,7 @@ class HeaderBlock:
     )  # fmt: skip
 
     def __init__(self, fields: dict[bytes, bytes], lines: list[bytes]) -> None:
+        """`fields` and `lines` as they are read, before anything nominated by `Connection` is taken out."""
         self.fields = fields
         self.options: tuple[bytes, ...] = ()
         value = fields.get(b"connection")
@@ -107,7 +112,7 @@ class HeaderBlock:
                 raise malformed("the only transfer coding is chunked")
             self.is_chunked = True
         elif length is not None:
-            if not length or len(length) > 18 or length.translate(None, _DIGITS):
+            if not length or len(length) > 18 or not length.isdigit():
                 raise malformed("the Content-Length is not a number")
             self.content_length = int(length)
 
@@ -124,14 +129,35 @@ class _Grammar:
         self.is_complete = True
 
 
+class _Line:
+    """One field line, understood; `forwarded` is what an app gets of it, maybe nothing."""
+
+    __slots__ = ("forwarded", "name", "value")
+
+    def __init__(self, row: bytes, *, is_trusted: bool) -> None:
+        """Parse a line that llhttp has accepted. Raises Refusal."""
+        name, colon, value = row.partition(b":")
+        if not colon or not name or row[0] in b" \t" or b"\r" in row:
+            raise malformed("a header line has no name")
+        low = name.lower()
+        self.name = low
+        self.value = value.strip(b" \t")
+        # Names with `_` look like names with `-` to CGI-style apps: nginx drops them too.
+        passes = low not in _DROPPED and b"_" not in low
+        if low.startswith(_FORWARDED_PREFIX) and not is_trusted:
+            passes = False
+        self.forwarded = b"\r\n" + row if passes else b""
+
+
 class HeaderBlocks:
     """Reads blocks and keeps the latest ones. One per kind of peer: trusted or not."""
 
-    __slots__ = ("_is_trusted", "_kept", "_paths")
+    __slots__ = ("_is_trusted", "_kept", "_lines", "_paths")
 
     def __init__(self, *, is_trusted: bool) -> None:
         self._is_trusted = is_trusted
         self._kept: dict[bytes, HeaderBlock] = {}
+        self._lines: dict[bytes, _Line] = {}
         self._paths: dict[bytes, str] = {}
 
     def path(self, raw: bytes) -> str:
@@ -153,16 +179,54 @@ class HeaderBlocks:
         key = raw[line_end:]
         found = self._kept.get(key)
         if found is None:
-            found = _read_block(key, is_trusted=self._is_trusted)
+            found = self._read_block(key)
             if len(key) <= MAX_KEPT_BYTES:
                 if len(self._kept) >= MAX_KEPT_BLOCKS:
                     self._kept.clear()
                 self._kept[key] = found
         return found
 
+    def _read_block(self, block: bytes) -> HeaderBlock:
+        """Parse field lines: `block` begins with the CRLF of the request line, ends with an empty line.
 
-def _read_block(block: bytes, *, is_trusted: bool) -> HeaderBlock:
-    """Parse field lines: `block` begins with the CRLF of the request line and ends with an empty line."""
+        A line that stood in a good block before is good; a block with any other line is judged by llhttp.
+        """
+        rows = block[2:-4].split(b"\r\n") if len(block) > 4 else []
+        lines: list[_Line] = []
+        for row in rows:
+            line = self._lines.get(row)
+            if line is None:
+                _check_grammar(block, len(rows))
+                lines = [self._read_line(row) for row in rows]
+                break
+            lines.append(line)
+        fields: dict[bytes, bytes] = {}
+        forwarded: list[bytes] = []
+        for line in lines:
+            name = line.name
+            if name not in fields:
+                fields[name] = line.value
+            elif name in _SINGLE:
+                raise malformed(f"more than one {name.decode('latin-1')} field")
+            else:
+                fields[name] += (b"; " if name == b"cookie" else b", ") + line.value
+            if line.forwarded:
+                forwarded.append(line.forwarded)
+        return HeaderBlock(fields, forwarded)
+
+    def _read_line(self, row: bytes) -> _Line:
+        line = self._lines.get(row)
+        if line is None:
+            line = _Line(row, is_trusted=self._is_trusted)
+            if len(row) <= MAX_KEPT_LINE_BYTES:
+                if len(self._lines) >= MAX_KEPT_LINES:
+                    self._lines.clear()
+                self._lines[row] = line
+        return line
+
+
+def _check_grammar(block: bytes, rows: int) -> None:
+    """llhttp's verdict over a block of so many lines. Raises Refusal."""
     verdict = _Grammar()
     try:
         # llhttp wants a request line; the real one is checked by its own reader.
@@ -171,29 +235,8 @@ def _read_block(block: bytes, *, is_trusted: bool) -> HeaderBlock:
         pass
     except HttpParserError as error:
         raise malformed("the request head is not HTTP/1.1") from error
-    rows = block[2:-4].split(b"\r\n") if len(block) > 4 else []
-    if not verdict.is_complete or block.count(b"\n") != len(rows) + 2:
+    if not verdict.is_complete or block.count(b"\n") != rows + 2:
         raise malformed("a line of the request head does not end with CRLF")
-    fields: dict[bytes, bytes] = {}
-    lines: list[bytes] = []
-    for row in rows:
-        name, colon, value = row.partition(b":")
-        if not colon or not name or row[0] in b" \t" or b"\r" in row:
-            raise malformed("a header line has no name")
-        low = name.lower()
-        value = value.strip(b" \t")
-        if low not in fields:
-            fields[low] = value
-        elif low in _SINGLE:
-            raise malformed(f"more than one {low.decode('latin-1')} field")
-        else:
-            fields[low] += (b"; " if low == b"cookie" else b", ") + value
-        # Names with `_` look like names with `-` to CGI-style apps: nginx drops them too.
-        if low not in _DROPPED and b"_" not in low:
-            if low.startswith(_FORWARDED_PREFIX) and not is_trusted:
-                continue
-            lines.append(b"\r\n" + row)
-    return HeaderBlock(fields, lines)
 
 
 def _without_nominated(

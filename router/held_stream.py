@@ -6,6 +6,7 @@ From then on the status line is spent: an app's refusal becomes an `error` event
 from __future__ import annotations
 
 import json
+from typing import Final
 
 from router.chunked import LAST_CHUNK, encode_chunk
 from router.replies import EVENT_STREAM, Replies
@@ -13,9 +14,9 @@ from router.response_head import ResponseHead
 from router.seams import ClientLink
 from shared.errors import Code
 
-_COMMENT = b": held\n\n"
+_COMMENT: Final = b": held\n\n"
 #: Longest error body of an app that is turned into an event, in bytes.
-_MAX_ERROR_BYTES = 64 * 1024
+_MAX_ERROR_BYTES: Final = 64 * 1024
 
 
 class HeldStream:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Final
 
 from router.exchange import Exchange
 from router.failure import Cause, unavailable
@@ -17,15 +18,15 @@ from shared.control.model import Hold
 
 #: Request bytes that may wait in memory over all held requests; bodies are not read while held, so this
 #: is only what came in one packet with the head.
-MAX_HELD_BYTES = 64 * 1024 * 1024
+MAX_HELD_BYTES: Final = 64 * 1024 * 1024
 #: A held event stream hears a comment after this time, and then again after each pause, in seconds.
-FIRST_COMMENT_SECONDS = 3.0
-COMMENT_PAUSE_SECONDS = 5.0
+FIRST_COMMENT_SECONDS: Final = 3.0
+COMMENT_PAUSE_SECONDS: Final = 5.0
 #: Held requests are let go in batches: a pause in seconds, and the share of them per batch, so that the app
 #: behind does not get a whole hold in one millisecond. A full hold of 1,000 takes half a second.
-RELEASE_PAUSE_SECONDS = 0.01
-RELEASE_SHARE = 0.02
-RELEASE_LEAST = 10
+RELEASE_PAUSE_SECONDS: Final = 0.01
+RELEASE_SHARE: Final = 0.02
+RELEASE_LEAST: Final = 10
 
 
 class RouteHold:

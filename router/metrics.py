@@ -6,11 +6,11 @@ closed set of values: routes of the manifest, two sides, known methods, status c
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable
+from typing import Final
 
 #: Upper bounds of the duration histogram, in seconds.
-BUCKETS = (
+BUCKETS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
 )  # fmt: skip
 
@@ -18,23 +18,37 @@ BUCKETS = (
 class RouteSide:
     """Counts of one route answered by one side. Durations in seconds, by BUCKETS."""
 
-    __slots__ = ("by_method_status", "duration_sum", "durations", "in_flight", "route", "side")
+    __slots__ = ("by_method", "duration_sum", "durations", "in_flight", "route", "side")
 
     def __init__(self, route: str, side: str) -> None:
         self.route = route
         self.side = side
-        self.by_method_status: dict[tuple[str, int], int] = {}
+        self.by_method: dict[str, list[int]] = {}  # counts by class of status, 0 to 5
         self.durations = [0] * (len(BUCKETS) + 1)
         self.duration_sum = 0.0
         self.in_flight = 0
 
     def count(self, method: str, status: int, seconds: float) -> None:
         """One answered request; `status` is kept by its class."""
-        key = (method, status // 100)
-        counts = self.by_method_status
-        counts[key] = counts.get(key, 0) + 1
-        self.durations[bisect_left(BUCKETS, seconds)] += 1
+        counts = self.by_method.get(method)
+        if counts is None:
+            counts = self.by_method[method] = [0, 0, 0, 0, 0, 0]
+        counts[status // 100] += 1
+        place = 0
+        while place < len(BUCKETS) and seconds > BUCKETS[place]:
+            place += 1
+        self.durations[place] += 1
         self.duration_sum += seconds
+
+    @property
+    def by_method_status(self) -> dict[tuple[str, int], int]:
+        """Counts by method and class of status, those that are not 0."""
+        return {
+            (method, status): count
+            for method, counts in self.by_method.items()
+            for status, count in enumerate(counts)
+            if count
+        }
 
     @property
     def requests(self) -> int:

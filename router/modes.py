@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from router.failure import Cause, Refusal
 from shared.control.model import Flag
 from shared.errors import Code
 from shared.routing.routes import READING_KINDS, RouteSpec
 
 #: When a client should come again, in seconds.
-RETRY_AFTER_SECONDS = 30
+RETRY_AFTER_SECONDS: Final = 30
 
 
 #: Routes about the product as a whole (api.md 2.8).
-_EXEMPT = "system."
+_EXEMPT: Final = "system."
 
 
 def check_mode(flag: Flag, spec: RouteSpec, method: str) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 #: Everything that runs once or more per request.
 HOT_MODULES = (
-    "router/addresses.py", "router/answer_reader.py", "router/answer_writer.py", "router/attempts.py",
+    "router/access_log.py", "router/addresses.py", "router/answer_reader.py",
+    "router/answer_writer.py", "router/attempts.py",
     "router/chunked.py", "router/client_limits.py", "router/request_reader.py",
     "router/client_connection.py", "router/decider.py", "router/dispatch.py",
     "router/ejection.py", "router/exchange.py",
@@ -22,7 +23,7 @@ HOT_MODULES = (
     "router/held_stream.py", "router/hold.py", "router/metrics.py", "router/modes.py",
     "router/outgoing.py", "router/replies.py", "router/request_body.py", "router/request_head.py",
     "router/request_ids.py", "router/response_head.py", "router/retry.py", "router/routing.py",
-    "router/sweeper.py", "router/trust.py", "router/tunnel.py", "router/upstream_connection.py",
+    "router/seams.py", "router/sweeper.py", "router/trust.py", "router/tunnel.py", "router/upstream_connection.py",
     "router/upstreams.py", "shared/routing/decision.py", "shared/routing/paths.py",
     "shared/routing/routes.py", "shared/routing/sticky.py",
 )  # fmt: skip

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from router.chunked import LAST_CHUNK, encode_chunk
 
 #: A body up to this size is kept until the answer begins, so that an idempotent request can be repeated.
-MAX_REPLAY_BYTES = 64 * 1024
+MAX_REPLAY_BYTES: Final = 64 * 1024
 
 
 class Outgoing:

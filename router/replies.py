@@ -6,12 +6,13 @@ import json
 import time
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import Final
 
 from router.failure import Refusal
 from shared.errors import HTTP_STATUS, Code
 
-EVENT_STREAM = b"text/event-stream"
-_REASONS = {status.value: status.phrase for status in HTTPStatus}
+EVENT_STREAM: Final = b"text/event-stream"
+_REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
 class Replies:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from router.chunked import ChunkDecoder
 
 #: A client that sends a body must keep this rate on average after the first wait, in bytes a second
 #: (Apache's RequestReadTimeout has the same number).
-MIN_RATE = 500
+MIN_RATE: Final = 500
 
 
 class RequestBody:

@@ -5,15 +5,17 @@ The request line is read here, the field lines by `header_block`.
 
 from __future__ import annotations
 
+from typing import Final
+
 from router.failure import Cause, Refusal, malformed
 from router.header_block import HeaderBlock, HeaderBlocks, host_name
 from shared.errors import Code
 from shared.routing.paths import PathRefusedError, query_is_clean
 
-_METHODS = {
+_METHODS: Final = {
     name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 }
-_UPPER = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ-"
+_UPPER: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ-"
 
 
 class RequestHead:

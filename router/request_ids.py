@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import Final
 
-_ID_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
-_HEX = b"0123456789abcdef"
+_ID_BYTES: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+_HEX: Final = b"0123456789abcdef"
 #: Random ids are made this many at a time: one system call for all of them.
-_BATCH = 256
+_BATCH: Final = 256
 
 
 def is_request_id(value: bytes) -> bool:
@@ -32,6 +33,12 @@ def new_traceparent(request_id: bytes) -> bytes:
     trace = request_id.replace(b"-", b"")
     if len(trace) != 32 or trace.translate(None, _HEX) or not trace.strip(b"0"):
         trace = os.urandom(16).hex().encode("ascii")
+    return b"00-" + trace + b"-" + trace[:15] + b"1-01"
+
+
+def traceparent_of_uuid(request_id: bytes) -> bytes:
+    """The same for an id that the router made itself, which needs no check."""
+    trace = request_id.replace(b"-", b"")
     return b"00-" + trace + b"-" + trace[:15] + b"1-01"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Final
 
 from router.chunked import ChunkError
@@ -12,9 +12,10 @@ from router.failure import Cause, Refusal, malformed
 from router.header_block import HeaderBlocks
 from router.request_body import RequestBody
 from router.request_head import RequestHead, read_request_head
+from router.seams import ClientLink
 
 #: Bytes of further requests that are kept while one is being answered; then reading stops.
-MAX_PIPELINED_BYTES = 64 * 1024
+MAX_PIPELINED_BYTES: Final = 64 * 1024
 
 IDLE: Final = 0  # between two requests
 HEAD: Final = 1  # a part of a head has come
@@ -25,7 +26,7 @@ LINGER: Final = 5
 CLOSED: Final = 6
 
 
-class RequestReader(ABC):
+class RequestReader(ClientLink):
     """State of the request side of one connection."""
 
     def __init__(self, limits: ClientLimits, blocks: HeaderBlocks) -> None:

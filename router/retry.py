@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from router.failure import Cause
 
 #: Attempts of one request in all, the first included.
-MAX_ATTEMPTS = 3
+MAX_ATTEMPTS: Final = 3
 #: Retries under way may be this share of the requests under way, but always MIN_RETRIES (Envoy's budget).
-BUDGET_SHARE = 0.2
-MIN_RETRIES = 3
+BUDGET_SHARE: Final = 0.2
+MIN_RETRIES: Final = 3
 
 #: Nothing of the request has reached an app.
-_NOTHING_SENT = frozenset({Cause.CONNECT_FAILED, Cause.CONNECT_TIMEOUT, Cause.POOL_FULL})
+_NOTHING_SENT: Final = frozenset({Cause.CONNECT_FAILED, Cause.CONNECT_TIMEOUT, Cause.POOL_FULL})
 #: The app may have done the work, so only an idempotent request is repeated.
-_MAYBE_DONE = frozenset({Cause.UPSTREAM_RESET, Cause.UPSTREAM_GARBAGE})
+_MAYBE_DONE: Final = frozenset({Cause.UPSTREAM_RESET, Cause.UPSTREAM_GARBAGE})
 
 
 class Step(Enum):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from router.hold import RouteHold
 from router.metrics import Metrics, RouteSide
@@ -16,9 +17,9 @@ from shared.routing.routes import RouteSpec, RouteTable
 from shared.routing.sticky import StickyRule, parse_rule
 
 #: Label of everything that no route of the manifest fits; the monolith owns it.
-UNMATCHED = "unmatched"
+UNMATCHED: Final = "unmatched"
 #: Limits of a request that no route fits are the router's own.
-_UNMATCHED_SPEC = RouteSpec(
+_UNMATCHED_SPEC: Final = RouteSpec(
     name=UNMATCHED, service="", method="*", path="/*", kind="write", writes=True
 )
 

@@ -7,12 +7,13 @@ a millisecond.
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from router.seams import Timed
 
 #: Pause between two passes, in seconds: how late a deadline may be noticed.
-TICK_SECONDS = 0.2
-NEVER = float("inf")
+TICK_SECONDS: Final = 0.2
+NEVER: Final = float("inf")
 
 
 class Sweeper:

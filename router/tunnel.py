@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from typing import Final
 
 from router.frames import CLOSE_1012, FrameTracker
 from router.request_head import RequestHead
 from router.response_head import ResponseHead
 from router.seams import ClientLink, UpstreamLink
 
-_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 #: Time for the client to answer our close frame, in seconds.
-GOODBYE_SECONDS = 2.0
+GOODBYE_SECONDS: Final = 2.0
 
 
 def is_handshake(request: RequestHead, answer: ResponseHead) -> bool:

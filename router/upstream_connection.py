@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Any, Final
 
 from router.answer_reader import (
     CHUNKED,
@@ -26,7 +26,19 @@ from router.seams import Answering
 from router.sweeper import NEVER, Sweeper
 
 #: Longest answer that is rescued from a reset connection, in bytes.
-MAX_LAST_WORDS_BYTES = 1024 * 1024
+MAX_LAST_WORDS_BYTES: Final = 1024 * 1024
+
+
+class ConnectionOwner(ABC):
+    """The pool that made a connection."""
+
+    @abstractmethod
+    def connection_idle(self, connection: UpstreamConnection) -> None:
+        """It may be used again."""
+
+    @abstractmethod
+    def connection_lost(self, connection: UpstreamConnection) -> None:
+        """It has ended."""
 
 
 class UpstreamConnection(AnswerReader):
@@ -39,21 +51,18 @@ class UpstreamConnection(AnswerReader):
         self,
         loop: asyncio.AbstractEventLoop,
         sweeper: Sweeper,
-        on_idle: Callable[[UpstreamConnection], None],
-        on_lost: Callable[[UpstreamConnection], None],
+        owner: ConnectionOwner,
         pool_key: object,
     ) -> None:
         super().__init__()
         self._loop = loop
         self._sweeper = sweeper
-        self._on_idle = on_idle
-        self._on_lost = on_lost
+        self._owner = owner
         self._transport: Any = None
         self._twin: socket.socket | None = None
         self._has_sent = False
         self._is_dying = False
         self.pool_key = pool_key
-        self.was_reused = False
         self.counted = False
         self.deadline = NEVER
         self.first_byte_seconds = 60.0
@@ -174,7 +183,7 @@ class UpstreamConnection(AnswerReader):
             cause = self._lost_cause()
             self._state = CLOSED
             self._tell_lost(cause)
-        self._on_lost(self)
+        self._owner.connection_lost(self)
 
     def pause_writing(self) -> None:
         if self.user is not None:
@@ -210,7 +219,7 @@ class UpstreamConnection(AnswerReader):
         self.was_reused = True
         self.idle_since = self._loop.time()
         self.deadline = NEVER
-        self._on_idle(self)
+        self._owner.connection_idle(self)
 
     def _hear_last_words(self) -> None:
         """Read an answer that came before the reset which a failed write has met (RFC 9112 section 9.5).

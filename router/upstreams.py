@@ -7,7 +7,7 @@ import random
 import socket
 from collections import deque
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 from router.addresses import Address, AddressList
@@ -16,21 +16,21 @@ from router.failure import Cause
 from router.health import keep_checking
 from router.seams import Waiting
 from router.sweeper import NEVER, Sweeper
-from router.upstream_connection import UpstreamConnection
+from router.upstream_connection import ConnectionOwner, UpstreamConnection
 
 #: An idle connection is used again for less time than the apps keep it (uvicorn: 5 s by default), so
 #: that a request never meets a connection that the app is just closing. Seconds.
-IDLE_SECONDS = 4.0
+IDLE_SECONDS: Final = 4.0
 #: A request that cannot be repeated gets a kept connection only when it was used this lately.
-UNSAFE_IDLE_SECONDS = 1.0
+UNSAFE_IDLE_SECONDS: Final = 1.0
 #: Pause between two looks at the name service, in seconds. Dokku moves an alias during a deploy.
-RESOLVE_SECONDS = 5.0
+RESOLVE_SECONDS: Final = 5.0
 #: Requests that may wait for a free connection when the limit is reached.
-MAX_WAITING = 1024
+MAX_WAITING: Final = 1024
 #: Rounds over all addresses, and the first pause between two rounds in seconds (doubled, with jitter):
 #: enough to pass over the moment in which an app changes its container.
-CONNECT_ROUNDS = 3
-ROUND_PAUSE_SECONDS = 0.05
+CONNECT_ROUNDS: Final = 3
+ROUND_PAUSE_SECONDS: Final = 0.05
 
 
 class UpstreamUrlError(ValueError):
@@ -50,7 +50,7 @@ class UpstreamSettings:
     ejection: EjectionRules = field(default_factory=EjectionRules)
 
 
-class Upstream:
+class Upstream(ConnectionOwner):
     """One app: the monolith or a service."""
 
     def __init__(
@@ -194,7 +194,7 @@ class Upstream:
         elif user.is_waiting():
             self._lend(connection, user)
         else:
-            self._idle(connection)
+            self.connection_idle(connection)
 
     async def _connect(self, user: Waiting) -> UpstreamConnection | None:
         """A new connection to the first address that accepts; None when none does.
@@ -218,7 +218,7 @@ class Upstream:
         return None
 
     async def _open(self, address: Address) -> UpstreamConnection | None:
-        connection = UpstreamConnection(self._loop, self._sweeper, self._idle, self._lost, address)
+        connection = UpstreamConnection(self._loop, self._sweeper, self, address)
         share = self.settings.connect_seconds / (len(self.addresses.entries) or 1)
         try:
             async with asyncio.timeout(share * 0.9):
@@ -236,7 +236,7 @@ class Upstream:
 
     # ---- what connections report --------------------------------------------------------------------
 
-    def _idle(self, connection: UpstreamConnection) -> None:
+    def connection_idle(self, connection: UpstreamConnection) -> None:
         """A connection may be used again: by who waits, else later."""
         user = self._next_waiting()
         if user is not None:
@@ -248,10 +248,10 @@ class Upstream:
         if limit <= 0 or address not in self.addresses.entries:
             connection.close_idle()
             return
-        connection.deadline = self._loop.time() + limit
+        connection.deadline = connection.idle_since + limit
         address.idle.append(connection)
 
-    def _lost(self, connection: UpstreamConnection) -> None:
+    def connection_lost(self, connection: UpstreamConnection) -> None:
         address = connection.pool_key
         assert isinstance(address, Address)  # noqa: S101 - set when it was made
         if connection.counted:

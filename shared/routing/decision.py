@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from shared.control.model import ControlState, Flag
 from shared.routing.routes import RouteSpec
 from shared.routing.sticky import StickyKey
 
 #: A percent has steps of 0.01, so keys fall into 100 x 100 buckets.
-BUCKETS = 10_000
+BUCKETS: Final = 10_000
 
-MONOLITH = "monolith"
-SERVICE = "service"
+MONOLITH: Final = "monolith"
+SERVICE: Final = "service"
 
 
-class Decision(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Decision:
     """The side of one request, the reason from one closed set, and the numbers behind it."""
 
     side: str
@@ -42,14 +44,14 @@ REASONS: Mapping[str, str] = {
     "unmatched": "no route of the manifest fits, so the monolith owns it",
 }
 
-_UNMATCHED = Decision(MONOLITH, "unmatched")
-_NO_FLAG = Decision(MONOLITH, "no_flag")
-_NOT_CONFIGURED = Decision(MONOLITH, "not_configured")
-_ALL = Decision(SERVICE, "percent_all")
-_NONE = Decision(MONOLITH, "percent_none")
-_PINNED = Decision(SERVICE, "pinned")
-_DENIED = Decision(MONOLITH, "denied")
-_ALLOWED = Decision(SERVICE, "allowed")
+_UNMATCHED: Final = Decision(MONOLITH, "unmatched")
+_NO_FLAG: Final = Decision(MONOLITH, "no_flag")
+_NOT_CONFIGURED: Final = Decision(MONOLITH, "not_configured")
+_ALL: Final = Decision(SERVICE, "percent_all")
+_NONE: Final = Decision(MONOLITH, "percent_none")
+_PINNED: Final = Decision(SERVICE, "pinned")
+_DENIED: Final = Decision(MONOLITH, "denied")
+_ALLOWED: Final = Decision(SERVICE, "allowed")
 
 
 def bucket_of(salt: str, key: str) -> int:

@@ -7,15 +7,17 @@ characters are undone (RFC 3986 section 6.2.2.2), and everything else stays byte
 
 from __future__ import annotations
 
-_UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
-_PATH_BYTES = _UNRESERVED + b"/!$&'()*+,;=:@"
+from typing import Final
+
+_UNRESERVED: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+_PATH_BYTES: Final = _UNRESERVED + b"/!$&'()*+,;=:@"
 #: RFC 3986 section 3.4, plus what browsers send raw in a query and no reader takes for a separator.
-_QUERY_BYTES = _PATH_BYTES + b'?%[]|^{}`"<>\\'
-_HEX = b"0123456789ABCDEFabcdef"
-_UNRESERVED_SET = frozenset(_UNRESERVED)
+_QUERY_BYTES: Final = _PATH_BYTES + b'?%[]|^{}`"<>\\'
+_HEX: Final = b"0123456789ABCDEFabcdef"
+_UNRESERVED_SET: Final = frozenset(_UNRESERVED)
 
 #: Longest request target (path and query) that is looked at, in bytes; nginx takes 8 KiB lines too.
-MAX_TARGET_BYTES = 8 * 1024
+MAX_TARGET_BYTES: Final = 8 * 1024
 
 
 class PathRefusedError(ValueError):

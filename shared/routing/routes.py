@@ -11,14 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from shared.routing.paths import PathRefusedError, canonical_path
 from shared.routing.policy import RoutePolicy
 
 Kind = Literal["read", "write", "stream", "upload", "websocket", "webhook"]
 
-_PARAMETER = re.compile(r"\{[a-z][a-z0-9_]*\}")
+_PARAMETER: Final = re.compile(r"\{[a-z][a-z0-9_]*\}")
 #: Kinds that change nothing, so that a read-only mode lets them pass.
 READING_KINDS: frozenset[str] = frozenset({"read"})
 

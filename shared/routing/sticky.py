@@ -11,16 +11,16 @@ import binascii
 import json
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 StickyKind = Literal["user", "session", "ip", "header", "cookie", "body"]
 
 #: Cookie that carries a session where no token does.
-SESSION_COOKIE = b"session_id"
+SESSION_COOKIE: Final = b"session_id"
 #: A JSON body above this size is not read for a key (webhooks are at most 1 MiB, api.md 1.13).
-MAX_KEY_BODY_BYTES = 1024 * 1024
+MAX_KEY_BODY_BYTES: Final = 1024 * 1024
 #: Tokens whose claims are remembered; about 1 KiB each.
-_REMEMBERED_TOKENS = 4096
+_REMEMBERED_TOKENS: Final = 4096
 
 
 class KeySource(Protocol):
@@ -61,7 +61,7 @@ class TokenClaims:
     session: str | None
 
 
-_NO_CLAIMS = TokenClaims(None, None)
+_NO_CLAIMS: Final = TokenClaims(None, None)
 
 
 def parse_rule(text: str) -> StickyRule:
