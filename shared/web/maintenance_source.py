@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 
 from shared.placement.connection import Pool
-from shared.web.maintenance import Mode
+from shared.web.maintenance import MaintenanceModes, Mode, follow_modes
 
 _MODES = "SELECT scope, mode, message, until FROM maintenance_modes WHERE mode <> 'off'"
 
@@ -22,3 +24,16 @@ class MaintenanceTable:
             row["scope"]: Mode(row["scope"], row["mode"], row["message"], row["until"])
             for row in rows
         }
+
+
+@asynccontextmanager
+async def following_modes(pool: Pool) -> AsyncIterator[MaintenanceModes]:
+    """The modes for a process without a web app, kept current while the block runs."""
+    modes = MaintenanceModes()
+    following = asyncio.create_task(follow_modes(modes, MaintenanceTable(pool)))
+    try:
+        yield modes
+    finally:
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following

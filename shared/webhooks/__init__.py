@@ -1,11 +1,13 @@
 """Webhooks: one verifier for every sender, one inbox for both sides, each delivery applied once."""
 
+from shared.webhooks.deferral import DeferredError, deferring
 from shared.webhooks.errors import SignatureInvalidError
 from shared.webhooks.intake import Receipt, WebhookIntake
 from shared.webhooks.processor import Effect, Verdict, WebhookProcessor
 from shared.webhooks.providers import Delivery, WebhookReader, webhook_readers
 
 __all__ = [
+    "DeferredError",
     "Delivery",
     "Effect",
     "Receipt",
@@ -14,5 +16,6 @@ __all__ = [
     "WebhookIntake",
     "WebhookProcessor",
     "WebhookReader",
+    "deferring",
     "webhook_readers",
 ]

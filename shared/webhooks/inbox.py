@@ -151,6 +151,17 @@ async def claim_due(
     return _row(row)
 
 
+async def deferred(connection: Connection, provider: str, limit: int) -> list[str]:
+    """Ids of a sender's deliveries that wait for something, the oldest news first."""
+    rows = await connection.fetch(
+        "SELECT event_id FROM webhook_inbox WHERE provider = $1 AND status = 'deferred'"
+        " ORDER BY provider_created_at NULLS LAST, received_at LIMIT $2",
+        provider,
+        limit,
+    )
+    return [row["event_id"] for row in rows]
+
+
 async def finish(
     connection: Connection,
     side: WebhookSide,

@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 #: Deliveries that one round of the sweep applies at most; the next round takes the rest.
 ROUND_ROWS = 200
+#: Deferred deliveries that are tried right after one of the same sender was applied.
+WAITING_ROWS = 20
 #: Characters of an error's text that are kept.
 MAX_ERROR_CHARACTERS = 300
 #: SQLSTATE of the trigger that guards owners.
@@ -71,7 +73,19 @@ class WebhookProcessor:
         self._is_held = is_held
 
     async def process(self, provider: str, event_id: str) -> Status | None:
-        """Apply one delivery now; None when it is not ours, done, or in somebody's hands."""
+        """Apply one delivery now; None when it is not ours, done, or in somebody's hands.
+
+        One that had an effect may be what deferred ones of its sender lack: they are tried as well.
+        """
+        status = await self._process(provider, event_id)
+        if status == "processed":
+            for waiting in await self._database.transaction(
+                lambda connection: inbox.deferred(connection, provider, WAITING_ROWS)
+            ):
+                await self._process(provider, waiting)
+        return status
+
+    async def _process(self, provider: str, event_id: str) -> Status | None:
         if self._is_held():
             return None
         return await self._apply(
