@@ -1,15 +1,15 @@
-"""The schema that both kinds of apps run on."""
+"""One database with the whole schema for the tests of this folder."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 
 import pytest
 
-from tests.support.platform_database import platform_database
+from tests.support.platform_database import one_for_all
 
 
-@pytest.fixture
-async def database_with_schema(postgres_url: str) -> AsyncIterator[str]:
-    async with platform_database(postgres_url) as dsn:
+@pytest.fixture(scope="session")
+def platform_dsn(postgres_url: str) -> Iterator[str]:
+    with one_for_all(postgres_url) as dsn:
         yield dsn
