@@ -1,0 +1,1 @@
+"""The chat service: conversations with characters; owns conversations, messages, message_reactions."""

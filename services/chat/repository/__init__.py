@@ -1,0 +1,1 @@
+"""The SQL of the chat domain; knows no HTTP and no provider."""

@@ -1,0 +1,1 @@
+"""What the chat domain does; knows no HTTP and no SQL."""
