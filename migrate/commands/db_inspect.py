@@ -10,6 +10,7 @@ from migrate.commands.split_session import AsJson
 from migrate.context import Context, get_context, run
 from migrate.exit_codes import ExitCode
 from migrate.report import console, print_json, print_table
+from migrate.split.boundary import list_tables
 from migrate.split.connection import connected
 from migrate.split.crossing import fate
 from migrate.split.findings import Finding, Weight
@@ -28,9 +29,12 @@ def inspect_database(
         typer.Argument(metavar="[SERVICE]", help="One service; all that move if left out."),
     ] = None,
     tables: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            "--tables", help="Comma-separated tables instead of the manifest's, for any database."
+            "--tables",
+            metavar="[NAME=]TABLE,…",
+            help="Tables instead of the manifest's, for any database; once for each part that is to"
+            " move. `shop.*` is every table of a schema.",
         ),
     ] = None,
     url_from: Annotated[
@@ -57,12 +61,16 @@ def inspect_database(
 
 
 async def _inspect(
-    context: Context, service: str | None, tables: str | None, url_from: str, sample: float
+    context: Context, service: str | None, tables: list[str] | None, url_from: str, sample: float
 ) -> Inspection:
-    if tables is not None:
-        name = service or "tables"
-        owned = Owned({name: tuple(TableName.parse(text.strip()) for text in tables.split(","))})
-        services, events = [name], {}
+    if tables:
+        parts, events = parse_parts(tables, service or "tables"), {}
+        owned, services = Owned(parts), list(parts)
+    elif not context.manifest_path.exists():
+        raise SplitError(
+            f"{context.manifest_path} does not exist; without a manifest say which tables are to move:"
+            f" migrate db inspect --url-from {url_from} --tables NAME=TABLE,TABLE"
+        )
     else:
         manifest = context.manifest
         if service is not None:
@@ -73,9 +81,32 @@ async def _inspect(
         raise SplitError("no service of the manifest moves its tables (placement = own)")
     endpoint = Endpoint(Side.SHARED, context.require(url_from, "the database to look at"))
     async with connected(endpoint, "inspect") as connection:
+        owned = owned.in_database(await list_tables(connection))
         return await inspect(
             connection, owned, services, deletion_events=events, sample_seconds=sample
         )
+
+
+def parse_parts(words: list[str], only_name: str) -> dict[str, tuple[TableName, ...]]:
+    """`chat=messages,talks` and the like, as given by --tables; raises SplitError.
+
+    A single part may leave its name out; two parts of one name, or one table twice, are mistakes.
+    """
+    parts: dict[str, tuple[TableName, ...]] = {}
+    owner: dict[TableName, str] = {}
+    for word in words:
+        name, equals, names = word.rpartition("=")
+        name = name.strip() if equals else only_name
+        found = tuple(TableName.parse(text.strip()) for text in names.split(",") if text.strip())
+        if not name or not found:
+            raise SplitError(f"--tables {word}: write NAME=TABLE,TABLE")
+        if name in parts:
+            raise SplitError(f"--tables names {name} twice; give each part a name: NAME=TABLE,…")
+        for table in found:
+            if owner.setdefault(table, name) != name:
+                raise SplitError(f"--tables gives {table} to {owner[table]} and to {name}")
+        parts[name] = found
+    return parts
 
 
 def show(found: Inspection) -> None:

@@ -34,6 +34,23 @@ class Owned:
         """Table -> owner, by the name that a statement uses."""
         return {str(name): owner for owner, names in self.tables.items() for name in names}
 
+    def in_database(self, present: Sequence[TableName]) -> Owned:
+        """The same with `schema.*` replaced by the tables of the schema that nobody else names."""
+        named = {table for names in self.tables.values() for table in names}
+        found = {
+            owner: tuple(
+                table
+                for entry in names
+                for table in (
+                    [t for t in present if t.schema == entry.schema and t not in named]
+                    if entry.name == "*"
+                    else [entry]
+                )
+            )
+            for owner, names in self.tables.items()
+        }
+        return Owned(found, self.everywhere)
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceInspection:

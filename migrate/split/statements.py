@@ -11,10 +11,12 @@ import asyncpg
 import pglast
 
 from migrate.split.connection import APPLICATION, Connection
-from shared.placement.ownership import TableUse, table_use
+from shared.placement.ownership import table_use
 
 #: Pause between two looks at the locks, in seconds: most transactions hold theirs for longer.
 SAMPLE_SECONDS = 0.02
+#: Schemas of the control store and of splits, which belong to no part.
+OWN_SCHEMAS = ("strangler.", "_split_")
 #: Statements that are read; the rest is rare.
 STATEMENT_LIMIT = 5000
 
@@ -87,9 +89,11 @@ class StatementReport:
     crossing: tuple[CrossingStatement, ...]
 
 
-def owners_of(use: TableUse, owners: Mapping[str, str]) -> tuple[str, ...]:
-    """Owners of the tables that a statement uses; tables of nobody count as `?`."""
-    return tuple(sorted({owners.get(table, "?") for table in use.reads | use.writes}))
+def owners_of(tables: Iterable[str], owners: Mapping[str, str]) -> tuple[str, ...]:
+    """Owners of these tables; tables of nobody count as `?`, those of this toolkit not at all."""
+    return tuple(
+        sorted({owners.get(table, "?") for table in tables if not table.startswith(OWN_SCHEMAS)})
+    )
 
 
 def find_crossing(
@@ -108,11 +112,11 @@ def find_crossing(
             unparsed += 1
             continue
         reads, writes = use.reads - everywhere, use.writes - everywhere
-        involved = {owners.get(table, "?") for table in reads | writes}
+        involved = owners_of(reads | writes, owners)
         if len(involved) > 1:
             found.append(
                 CrossingStatement(
-                    tuple(sorted(involved)),
+                    involved,
                     tuple(sorted(reads - writes)),
                     tuple(sorted(writes)),
                     statement,
@@ -165,7 +169,7 @@ async def sample_transactions(
     while time.monotonic() < until:
         for row in await connection.fetch(WRITE_LOCKS, APPLICATION):
             tables = {name.removeprefix("public.") for name in row["tables"]} - everywhere
-            involved = tuple(sorted({owners[table] for table in tables if table in owners}))
+            involved = owners_of(tables, owners)
             if len(involved) < 2:
                 continue
             key = (involved, row["application"])

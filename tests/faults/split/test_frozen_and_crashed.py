@@ -36,7 +36,7 @@ async def apply_worker(pair: Pair, side: Side) -> int:
 
 
 @pytest.mark.parametrize("step", ["lock", "flush"])
-async def test_a_frozen_command_holds_writers_only_until_the_servers_own_timer(
+async def test_trap_16_a_frozen_command_holds_writers_only_until_the_servers_own_timer(
     split_servers: SplitServers, step: str
 ) -> None:
     async with split_servers.pair() as pair, pair.context() as context, service_of(pair) as service:
@@ -125,7 +125,7 @@ async def ownership_of(pair: Pair) -> dict[Side, FenceState]:
         (Side.SHARED, "flush", Boundary.APPLIED),
     ],
 )
-async def test_a_server_that_crashes_in_the_middle_of_a_switch_loses_nothing(
+async def test_trap_02_a_server_that_crashes_in_the_middle_of_a_switch_loses_nothing_it_has_shown(
     split_servers: SplitServers, crashed: Side, step: str, boundary: Boundary
 ) -> None:
     async with split_servers.pair() as pair:

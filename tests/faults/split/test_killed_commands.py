@@ -12,9 +12,11 @@ from migrate.split.finalize import finalize_plan
 from migrate.split.names import Direction, Side
 from migrate.split.operations import run_plan, run_split, run_switch
 from migrate.split.split_plan import split_plan
+from migrate.split.switch import SwitchOptions
 from migrate.split.switch_plan import switch_plan
 from migrate.split.verify.verification import verify
 from migrate.steps import Boundary
+from shared.control.store import RouteFact
 from shared.control.watch import ControlWatcher
 from shared.placement.database import Database
 from shared.placement.pools import PoolSettings, open_pools
@@ -25,6 +27,7 @@ from tests.support.split_lab import Pair
 from tests.support.split_servers import SplitServers
 
 BOUNDARIES = (Boundary.STARTED, Boundary.APPLIED)
+ROUTES = (RouteFact("chat.talk", "chat", True), RouteFact("chat.history", "chat", False))
 
 
 @asynccontextmanager
@@ -55,19 +58,27 @@ async def test_a_switch_killed_at_every_boundary_lets_writers_go_on_and_is_finis
     """Writers need no second run of the command: the server's timers or the stream set them free.
 
     The switch goes back and forth, so that each boundary is met in one of the directions; the steps
-    of both come from one table.
+    of both come from one table. Routes move along under a hold, so that every step has work to do.
     """
     written: list[str] = []
     boundaries = [(step, at) for step in switch_plan(Direction.FORWARD).names for at in BOUNDARIES]
-    async with split_servers.pair() as pair, pair.context() as context, service_of(pair) as service:
-        await run_split(context, copy_jobs=2)
+    options = SwitchOptions(direct=True)
+    async with (
+        split_servers.pair(routes=ROUTES) as pair,
+        pair.context() as context,
+        service_of(pair) as service,
+    ):
+        await run_split(context, copy_jobs=2, direct=True)
         direction = Direction.FORWARD
         for step, boundary in boundaries:
-            code = await start_child(pair, direction.value, step, boundary).wait()
+            code = await start_child(pair, direction.value, step, boundary, direct=True).wait()
             assert code in (-signal.SIGKILL, 0), f"{step} {boundary}"  # 0: step not needed
             written.append(f"{step} {boundary}")
             await write(service, written[-1])
-            await run_switch(context, direction)
+            await run_switch(context, direction, options)
+            assert await pair.desk.held() == (), f"{step} {boundary}"
+            percent = 100.0 if direction is Direction.FORWARD else 0.0
+            assert set((await pair.desk.percents()).values()) == {percent}, f"{step} {boundary}"
             direction = direction.opposite
         assert len(boundaries) % 2 == 0
         for side in Side:
