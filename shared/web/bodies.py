@@ -20,6 +20,7 @@ JSON_LIMIT_BYTES = 256 * KIB  # contract, 1.2
 WEBHOOK_LIMIT_BYTES = 1 * MIB  # contract, 1.13
 #: The largest file is 25 MiB of audio (1.16); the rest is room for the other form fields.
 UPLOAD_LIMIT_BYTES = 26 * MIB
+_END_BYTES = 16  # of a form are looked at for the mark of its end and a line break
 _FORM_FIELDS = 50
 _FORM_FILES = 5
 
@@ -46,7 +47,9 @@ async def read_body(request: Request, route: PublicRoute) -> Request:
         body = await _read_bytes(request, WEBHOOK_LIMIT_BYTES)
         return _json_request(request, body, None)
     body = await _read_json_bytes(request)
-    return _json_request(request, body, parse_json(body) if body else None)
+    if not body.strip():
+        return _json_request(_declared_json(request), b"{}", {})  # an empty body: an empty object
+    return _json_request(request, body, parse_json(body))
 
 
 def parse_json(body: bytes) -> Any:
@@ -85,29 +88,42 @@ async def _read_form(request: Request) -> Request:
         raise _too_large(UPLOAD_LIMIT_BYTES)
     if _declared_length(request) != 0 or _is_chunked(request):
         _require_type(request, "multipart/form-data")
-    limited = Request(request.scope, _limited(request.receive, UPLOAD_LIMIT_BYTES), request._send)
+    body = _LimitedBody(request.receive, UPLOAD_LIMIT_BYTES)
+    limited = Request(request.scope, body.receive, request._send)
     try:
         form: FormData = await limited.form(max_files=_FORM_FILES, max_fields=_FORM_FIELDS)
     except HTTPException as error:
         raise CallerError(Code.MALFORMED_REQUEST, "The form cannot be read") from error
     except ClientDisconnect as error:
         raise CallerError(Code.MALFORMED_REQUEST, "The body is not complete") from error
+    if not body.is_whole:
+        raise CallerError(Code.MALFORMED_REQUEST, "The form ends too early")
     _refuse_nul(form)
     return limited
 
 
-def _limited(receive: Receive, limit: int) -> Receive:
-    size = 0
+class _LimitedBody:
+    """Passes a form on as it comes, up to a limit, and remembers how it ended."""
 
-    async def count_and_receive() -> Message:
-        nonlocal size
-        message = await receive()
-        size += len(message.get("body", b""))
-        if size > limit:
-            raise _too_large(limit)
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._size = 0
+        self._end = b""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it ends as a form does (RFC 2046, 5.1.1); no body at all is whole, too."""
+        return not self._size or self._end.rstrip().endswith(b"--")
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        chunk = message.get("body", b"")
+        self._size += len(chunk)
+        if self._size > self._limit:
+            raise _too_large(self._limit)
+        self._end = (self._end + chunk)[-_END_BYTES:]
         return message
-
-    return count_and_receive
 
 
 def _refuse_nul(form: FormData) -> None:
@@ -118,6 +134,13 @@ def _refuse_nul(form: FormData) -> None:
                 f"form.{name}: must not contain the character NUL",
                 details={"fields": [{"path": f"form.{name}", "message": "contains NUL"}]},
             )
+
+
+def _declared_json(request: Request) -> Request:
+    """The request with a type, for the framework leaves a body without one unread."""
+    kept = [(name, value) for name, value in request.scope["headers"] if name != b"content-type"]
+    headers = [*kept, (b"content-type", b"application/json")]
+    return Request({**request.scope, "headers": headers}, request.receive, request._send)
 
 
 def _json_request(request: Request, body: bytes, value: Any) -> Request:

@@ -16,6 +16,7 @@ from shared.contract.routes import PublicRoute
 from shared.idempotency.fingerprint import check_key, form_digest, request_hash
 from shared.idempotency.store import Claim, IdempotencyStore, StoredAnswer
 from shared.web.context import context_of
+from shared.web.event_stream import EVENT_STREAM
 
 log = structlog.get_logger(__name__)
 
@@ -103,4 +104,6 @@ def _replayed(stored: StoredAnswer) -> Response:
     headers = {"Idempotency-Replayed": "true"}
     if stored.content_type is not None:
         headers["Content-Type"] = stored.content_type
+        if stored.content_type == EVENT_STREAM["Content-Type"]:
+            headers |= EVENT_STREAM
     return Response(stored.body, status_code=stored.status, headers=headers)

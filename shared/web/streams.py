@@ -26,6 +26,7 @@ from shared.errors import CallerError, Code, StranglerError
 from shared.observability.reports import report_exception
 from shared.web.context import RequestContext, context_of
 from shared.web.error_responses import as_refusal, unavailable
+from shared.web.event_stream import EVENT_STREAM
 
 log = structlog.get_logger(__name__)
 
@@ -35,11 +36,6 @@ STREAM_SECONDS = 120.0  # contract, 1.17
 DRAIN_SECONDS = 50.0  # contract, 1.12: an app that shuts down lets replies run this long
 CLOSE_SECONDS = 3.0  # for saving and settling after that
 _PING = b": ping\n\n"
-_HEADERS = {
-    "Content-Type": "text/event-stream; charset=utf-8",
-    "Cache-Control": "no-cache, no-transform",
-    "X-Accel-Buffering": "no",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,4 +175,4 @@ async def open_stream(request: Request, events: AsyncIterator[Event]) -> Respons
     stream = _Stream(events, context_of(request.scope))
     tasks: StreamTasks = request.app.state.streams
     first = await stream.first(tasks.start(stream))
-    return StreamingResponse(stream.encoded(first), headers=_HEADERS)
+    return StreamingResponse(stream.encoded(first), headers=EVENT_STREAM)
