@@ -118,7 +118,7 @@ async def test_a_chunked_body_that_grows_too_large_is_413(
         ('{"message": "a", "at": "2025-01-31T12:00:00"}', "body.at"),
         ("[]", "body"),
         ('"text"', "body"),
-        ("", "body"),
+        ("", "body.message"),
     ],
 )
 async def test_bad_fields_are_422_with_their_path(
