@@ -1,0 +1,1 @@
+"""Figures fed by events: users, streaks, conversations, the product; owns their seven tables."""
