@@ -41,6 +41,9 @@ lock: ready ## Resolve pyproject.toml anew into both lock files.
 	@.venv/bin/uv pip compile -q $(LOCK) pyproject.toml -o requirements.lock
 	@.venv/bin/uv pip compile -q $(LOCK) pyproject.toml --extra dev -c requirements.lock -o tests/requirements.lock
 
+native: ready ## Compile the router's hot modules to .native; `python -m router` then starts from there.
+	@$(PYTHON_ENV) -m router.native
+
 BENCHMARKS := $(subst _,-,$(patsubst tests/benchmarks/bench_%.py,bench-%,$(wildcard tests/benchmarks/bench_*.py)))
 
 bench: $(BENCHMARKS) ## Run every benchmark; figures go to .bench/<name>.json.
@@ -50,6 +53,6 @@ bench-%: ready ## Run one benchmark, e.g. bench-router.
 
 clean: ready ## Stop everything and delete .stack, .bench and caches.
 	@$(PYTHON_ENV) -m migrate.cli down --wipe
-	@rm -rf .stack .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .stack .bench .native .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help ready demo up down test lint fmt lock bench clean
+.PHONY: help ready demo up down test lint fmt lock native bench clean

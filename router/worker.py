@@ -18,6 +18,7 @@ from router.admin.server import serve_admin
 from router.client_limits import ClientLimits
 from router.data_plane import DataPlane, PlaneSettings
 from router.edge.build import build_gate
+from router.native import is_compiled
 from router.settings import RouterSettings
 from router.upstreams import UpstreamSettings
 from shared.control.instances import InstanceInfo
@@ -97,7 +98,12 @@ class Worker:
         )
         orphaned = asyncio.create_task(self._stop_when_orphaned(), name="supervisor-check")
         redis_check = asyncio.create_task(self._keep_asking_redis(), name="redis-check")
-        log.info("router_started", instance=self.name, port=self._settings.port)
+        log.info(
+            "router_started",
+            instance=self.name,
+            port=self._settings.port,
+            is_compiled=is_compiled(),
+        )
         try:
             await self._stopping.wait()
             log.info("router_draining", instance=self.name, **self.plane.counts())

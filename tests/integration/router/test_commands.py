@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from router.native import HOT_MODULES, NativeBuildError, build
+from router.native import HOT_MODULES, STAMP, NativeBuildError, build, native_start
+from router.native import main as compile_native
 from router.probe import main as probe
 from tests.integration.router.harness import App, serve_ok
 
@@ -27,30 +29,50 @@ async def test_the_probe_says_whether_an_app_can_be_reached(
     assert await asyncio.to_thread(probe, ["nonsense"]) == 2
 
 
-def test_a_module_is_compiled_in_a_copy_and_found_there(tmp_path: Path) -> None:
+def test_the_router_starts_from_a_compiled_copy_of_its_very_sources_only(tmp_path: Path) -> None:
     target = tmp_path / "native"
     build(target, ("router/frames.py",))
+    chosen = {"ROUTER_NATIVE": str(target), "PATH": os.environ["PATH"]}
+    start = native_start(chosen)
+    assert start is not None
+    argv, environment = start
+    assert argv == [sys.executable, "-m", "router"]
     out = subprocess.run(
         [
-            sys.executable,
-            "-P",
+            argv[0],
             "-c",
-            "import router.frames, router.chunked as c; print(router.frames.__file__, c.__file__)",
+            "import router.frames, router.chunked as c, router.native as n;"
+            "print(router.frames.__file__, c.__file__, n.is_compiled())",
         ],
-        env={"PYTHONPATH": str(target), "PATH": os.environ["PATH"]},
-        cwd=tmp_path,
+        env=environment,
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
     )
-    compiled, plain = out.stdout.split()
+    compiled, plain, is_compiled = out.stdout.split()
     assert compiled.startswith(str(target / "router" / "frames."))
     assert compiled.endswith(".so")
-    assert plain == str(target / "router" / "chunked.py")
+    assert (plain, is_compiled) == (str(target / "router" / "chunked.py"), "True")
+    assert native_start(environment) is None, "the copy would start itself for ever"
+    assert native_start(chosen | {"ROUTER_NATIVE": "off"}) is None
+    stamp = json.loads((target / STAMP).read_text())
+    (target / STAMP).write_text(json.dumps(stamp | {"sources": "of last week"}))
+    assert native_start(chosen) is None, "compiled code that is older than its sources never runs"
 
 
-def test_a_failed_build_says_so_and_every_hot_module_exists(tmp_path: Path) -> None:
+def test_a_failed_build_says_so_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert all(Path(module).is_file() for module in HOT_MODULES)
     with pytest.raises(NativeBuildError, match="runs as plain Python all the same"):
         build(tmp_path / "broken", ("router/missing.py",))
+    assert not list(tmp_path.iterdir())
+
+
+def test_compiling_replaces_nothing_that_is_not_a_compiled_copy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("keep me")
+    assert compile_native([str(tmp_path)]) == 2
+    assert "something else" in capsys.readouterr().err
+    assert (tmp_path / "notes.txt").read_text() == "keep me"
+    assert compile_native(["--help"]) == 2
