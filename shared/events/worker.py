@@ -37,6 +37,7 @@ from shared.events.rabbitmq import BrokerSettings, RabbitBroker
 from shared.events.relay import Relay, RelaySettings
 from shared.events.topology import Names
 from shared.events.upkeep import upkeep
+from shared.idempotency.jobs import idempotency_jobs
 from shared.manifest import Manifest, load_manifest
 from shared.observability.logs import configure_logs
 from shared.observability.sentry import start_sentry
@@ -142,7 +143,11 @@ async def running_worker(
         relays += _relays(context, names)
         relaying = [asyncio.create_task(_relay(relay, consumer)) for relay in relays]
         stack.push_async_callback(_stop_relays, relays, relaying)
-        jobs = [*plan.periodic, *upkeep(context.service, database, counted)]
+        jobs = [
+            *plan.periodic,
+            *upkeep(context.service, database, counted),
+            *idempotency_jobs(database.shared),
+        ]
         periodic = [asyncio.create_task(run_periodically(job), name=job.name) for job in jobs]
         stack.push_async_callback(_stop_periodic, periodic)
         if consumer is not None:

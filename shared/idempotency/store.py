@@ -44,7 +44,7 @@ DELETE FROM idempotency_keys
 """
 _PURGE = """
 DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
-  SELECT ctid FROM idempotency_keys WHERE expires_at < now() LIMIT $1))
+  SELECT ctid FROM idempotency_keys WHERE expires_at < now() LIMIT $1 FOR UPDATE SKIP LOCKED))
 """
 
 
@@ -139,6 +139,6 @@ class IdempotencyStore:
         )
 
     async def purge_expired(self, batch_rows: int = 1000) -> int:
-        """Delete expired keys, at most `batch_rows`; gives how many. For a worker, once a minute."""
+        """Delete expired keys, at most `batch_rows`; gives how many (`shared.idempotency.jobs`)."""
         status = await self._pool.execute(_PURGE, batch_rows, timeout=STATEMENT_SECONDS)
         return int(status.rpartition(" ")[2])
