@@ -48,6 +48,7 @@ class AnalyticsEvents:
     def _of_living_user(self, counting: Counting) -> Handler:
         async def handle(connection: Connection, event: Event) -> None:
             user_id = _user(event)
+            await counters.take_turn(connection)
             if user_id is not None and await counters.joins(
                 connection, self._database.shared, user_id
             ):
@@ -73,6 +74,8 @@ async def message_sent(connection: Connection, event: Event, user_id: UUID) -> N
     data, day, tokens = event.data, _day(event), int(event.data["tokens"])
     sent = await counters.add(connection, user_id, messages=1, tokens=tokens, xp=XP_PER_MESSAGE)
     await counters.note_active(connection, user_id, day, messages=1, tokens=tokens)
+    await counters.add_metric(connection, day, "messages", 1)
+    await counters.add_metric(connection, day, "tokens", tokens)
     await counters.add_to_conversation(
         connection,
         UUID(data["conversation_id"]),
@@ -85,8 +88,6 @@ async def message_sent(connection: Connection, event: Event, user_id: UUID) -> N
     await counters.unlock(connection, user_id, "first_message")
     if sent >= HUNDRED_MESSAGES:
         await counters.unlock(connection, user_id, "hundred_messages")
-    await counters.add_metric(connection, day, "messages", 1)  # last: everybody waits for this row
-    await counters.add_metric(connection, day, "tokens", tokens)
 
 
 async def message_deleted(connection: Connection, event: Event, _user_id: UUID) -> None:
@@ -122,6 +123,7 @@ async def room_created(connection: Connection, event: Event, user_id: UUID) -> N
 
 
 async def subscription(connection: Connection, event: Event) -> None:
+    await counters.take_turn(connection)
     word = "started" if event.type == "subscription.created" else "cancelled"
     await counters.add_metric(connection, _day(event), f"subscriptions_{word}", 1)
 
@@ -129,6 +131,7 @@ async def subscription(connection: Connection, event: Event) -> None:
 async def money(connection: Connection, event: Event) -> None:
     """Revenue is in usd cents; what is paid in another currency is not guessed at."""
     if event.data["currency"] == "usd":
+        await counters.take_turn(connection)
         sign = -1 if event.type == "payment.refunded" else 1
         amount = sign * int(event.data["amount"])
         await counters.add_metric(connection, _day(event), "revenue", amount)
@@ -138,6 +141,7 @@ async def erase(connection: Connection, event: Event) -> None:
     """Remove every row of the user."""
     user_id = _user(event)
     if user_id is not None:
+        await counters.take_turn(connection)
         await counters.erase(connection, user_id)
 
 

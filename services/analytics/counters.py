@@ -14,8 +14,11 @@ from shared.events.envelope import new_event
 from shared.placement.connection import Connection, Pool
 
 _IS_LIVE = "SELECT deleted_at IS NULL FROM users WHERE id = $1"
-# Whoever adds rows of a user holds it shared, the erasure holds it alone: so a message that is
-# counted while its author is erased either is erased too, or sees that the author is gone.
+# Events are counted by one transaction at a time: all of them add to the rows of the day, and in any
+# order, so side by side they would only wait for each other and deadlock. The key is a constant of ours.
+_TAKE_TURN = "SELECT pg_advisory_xact_lock(7391202617)"
+# Whoever adds rows of a user holds it shared, the erasure holds it alone: so what is reported while
+# its author is erased either is erased too, or sees that the author is gone.
 _JOIN = "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))"
 _SHUT_OUT = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
@@ -100,8 +103,13 @@ async def joins(connection: Connection, accounts: Pool, user_id: UUID) -> bool:
     return bool(await accounts.fetchval(_IS_LIVE, user_id))
 
 
+async def take_turn(connection: Connection) -> None:
+    """Wait until no other event is counted; the turn ends with the transaction."""
+    await connection.execute(_TAKE_TURN)
+
+
 async def erase(connection: Connection, user_id: UUID) -> None:
-    """Remove every row of a user, after all who add some have ended."""
+    """Remove every row of a user, after all who add some have ended; needs the turn."""
     await connection.execute(_SHUT_OUT, str(user_id))
     for statement in _ERASE:
         await connection.execute(statement, user_id)
