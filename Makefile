@@ -40,6 +40,7 @@ fmt: ready ## Format the code and repair what can be repaired.
 lock: ready ## Resolve pyproject.toml anew into both lock files.
 	@.venv/bin/uv pip compile -q $(LOCK) pyproject.toml -o requirements.lock
 	@.venv/bin/uv pip compile -q $(LOCK) pyproject.toml --extra dev -c requirements.lock -o tests/requirements.lock
+	@(echo "# What compiles the router while the image is built; made by: make lock"; printf 'mypy\nsetuptools\n' | .venv/bin/uv pip compile -q $(LOCK) - -c tests/requirements.lock) > dokku/compile.lock
 
 native: ready ## Compile the router's hot modules to .native; `python -m router` then starts from there.
 	@$(PYTHON_ENV) -m router.native
