@@ -16,12 +16,13 @@ import pytest_asyncio
 from migrate.commands.db_migrate import prepare_store
 from monolith.migrations import migrate
 from tests.contracts.api.effects import Workers
+from tests.contracts.api.routed import run_behind_router
 from tests.contracts.api.sides import Running, Side, side_named
 from tests.contracts.api.world import MANIFEST, World
 from tests.support.people import People
 
 KEPT = ("schema_migrations", "plan_prices", "plan_quotas")
-SIDES = ("monolith", "services")
+SIDES = ("monolith", "services")  # a module may add "router" by a SIDES of its own
 MODES_SECONDS = 2.5  # every app reads the modes every two seconds
 SetMode = Callable[..., Awaitable[None]]
 
@@ -72,7 +73,8 @@ def side(request: pytest.FixtureRequest, world: World) -> Side:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def running(side: Side) -> AsyncIterator[Running]:
     """The side's apps, which all tests share; their effects lie in tables that are emptied."""
-    async with side.running() as apps:
+    opened = run_behind_router(side.world) if side.name == "router" else side.running()
+    async with opened as apps:
         yield apps
 
 

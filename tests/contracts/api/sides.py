@@ -78,7 +78,7 @@ class Side:
 
 
 def side_named(name: str, world: World) -> Side:
-    """`monolith` or `services`."""
+    """`monolith`, or `services` and `router`, where every service that exists has its part."""
     return Side(name, world, () if name == "monolith" else present_services())
 
 
@@ -94,7 +94,7 @@ async def once(
 
 @asynccontextmanager
 async def _running(world: World, services: Sequence[str]) -> AsyncIterator[Running]:
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listen()
     port = listener.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     owner_api_url = url if services else None
@@ -105,8 +105,10 @@ async def _running(world: World, services: Sequence[str]) -> AsyncIterator[Runni
         for app in (monolith, *apps.values()):
             await stack.enter_async_context(app.router.lifespan_context(app))
         for app in apps.values():
-            await _until_ready(app, world)
-        server = await stack.enter_async_context(_served(both, monolith, apps, listener))
+            await until_ready(app, world)
+        server = await stack.enter_async_context(
+            serve(both, monolith, listener, is_service="community" in apps)
+        )
         transport = httpx.ASGITransport(both)
         client = await stack.enter_async_context(
             httpx.AsyncClient(transport=transport, base_url="http://test")
@@ -123,12 +125,15 @@ async def _running(world: World, services: Sequence[str]) -> AsyncIterator[Runni
         yield Running(client, http, url, port, stop)
 
 
+def listen() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0))
+
+
 @asynccontextmanager
-async def _served(
-    app: ASGIApp, monolith: FastAPI, services: Mapping[str, FastAPI], listener: socket.socket
+async def serve(
+    app: ASGIApp, monolith: FastAPI, listener: socket.socket, *, is_service: bool
 ) -> AsyncIterator[Server]:
-    """The apps behind one socket; frames are bounded as by the app that answers rooms."""
-    of_service = "community" in services
+    """An app whose lifespan runs already, behind a socket; frames are bounded as its process does."""
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -136,8 +141,8 @@ async def _served(
         server_header=False,
         access_log=False,
         proxy_headers=False,
-        ws="websockets-sansio" if of_service else "auto",
-        ws_max_size=SERVICE_FRAME_BYTES if of_service else FRAME_BYTES_MAX,
+        ws="websockets-sansio" if is_service else "auto",
+        ws_max_size=SERVICE_FRAME_BYTES if is_service else FRAME_BYTES_MAX,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=5,
     )
@@ -153,7 +158,7 @@ async def _served(
         await task
 
 
-async def _until_ready(app: FastAPI, world: World) -> None:
+async def until_ready(app: FastAPI, world: World) -> None:
     """A service answers once it has read what it keeps in memory; not waited for without servers."""
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:

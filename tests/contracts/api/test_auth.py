@@ -23,6 +23,7 @@ from tests.support.people import (
 )
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+SIDES = ("monolith", "services", "router")
 
 ME = "/api/auth/users/me"
 CODE = "000000"

@@ -14,6 +14,7 @@ from tests.contracts.api.sides import Running
 from tests.support.people import People, Person, error_code
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+SIDES = ("monolith", "services", "router")
 
 STREAM = "/api/chat/talk_with/stream"
 

@@ -13,6 +13,7 @@ from tests.contracts.api.effects import Workers
 from tests.support.people import People, Person, error_code
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+SIDES = ("monolith", "services", "router")
 
 DRAFTS, STORIES, ROOMS = "/api/story/drafts", "/api/story/stories", "/api/story/rooms"
 

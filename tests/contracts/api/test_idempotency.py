@@ -11,6 +11,7 @@ import pytest
 from tests.support.people import PNG, People, error_code
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+SIDES = ("monolith", "services", "router")
 
 ROOMS = "/api/story/rooms"
 

@@ -13,6 +13,7 @@ import pytest
 from tests.support.people import PNG, People, error_code
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+SIDES = ("monolith", "services", "router")
 
 UPLOAD = "/api/images/upload"
 
