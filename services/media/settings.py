@@ -10,7 +10,7 @@ from shared.events.worker import WorkerSettings
 from shared.settings import BaseUrl
 from shared.storage import StorageSettings
 
-PORT = 8002
+PORT = 8004
 
 
 class MediaSettings(StorageSettings):

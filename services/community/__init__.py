@@ -1,0 +1,1 @@
+"""Stories, rooms with sockets, scenarios, votes, characters, notifications; owns their tables."""

@@ -1,0 +1,1 @@
+"""Who writes stories and judges texts: the reference, Anthropic or OpenAI."""

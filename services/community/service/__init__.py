@@ -1,0 +1,1 @@
+"""What the community domain does; knows no HTTP and no SQL."""
