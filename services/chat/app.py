@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from services.chat.endpoints import ROUTERS
+from services.chat.providers.choice import open_providers
 from services.chat.providers.interfaces import Providers
-from services.chat.providers.reference import reference_providers
 from services.chat.repository.conversations import ConversationRepository
 from services.chat.repository.exchanges import ExchangeRepository
 from services.chat.repository.messages import MessageRepository
@@ -40,8 +40,9 @@ def build(settings: ChatSettings, manifest: Manifest | None = None) -> FastAPI:
         async with (
             open_service_database(NAME, settings, known) as database,
             open_storage(settings) as storage,
+            open_providers(settings, app.state.platform.cache) as providers,
         ):
-            app.state.chat = assemble(database, app.state.platform, storage, reference_providers())
+            app.state.chat = assemble(database, app.state.platform, storage, providers)
             yield
 
     return create_service_app(NAME, settings=settings, routers=ROUTERS, lifespan=[open_chat])

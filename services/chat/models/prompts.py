@@ -36,6 +36,7 @@ class Prompt:
     is_streamed: bool = False
     background: tuple[str, ...] = ()  # what is known of each speaker, "" where nothing is
     picture: str | None = None  # what the picture shows that came with the message
+    priority: int = 0  # the caller's tier: a higher one is first in the queue
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,13 @@ class Talking:
             self._backgrounds(place),
         )
         return Prompt(
-            model, place.speakers, tuple(history), message, is_streamed, tuple(background)
+            model,
+            place.speakers,
+            tuple(history),
+            message,
+            is_streamed,
+            tuple(background),
+            priority=tier,
         )
 
     def charge(
