@@ -81,6 +81,7 @@ def switch_owner(
     options = SwitchOptions(
         direct=direct,
         hold_seconds=hold_seconds if hold_seconds is not None else gates.hold_seconds,
+        drain_seconds=gates.drain_seconds,
         verified=verified,
     )
     limits = Limits(max_pause_ms=max_pause_ms, gate_seconds=gate_seconds)

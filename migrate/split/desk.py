@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from migrate.split.names import Direction
 from shared.control.barrier import BarrierResult, wait_until_applied
+from shared.control.instances import ask_for_reports, list_instances
 from shared.control.model import Change, FlagChange, Hold, Placement
 from shared.control.store import ControlStore
 from shared.states import DataState
 
 #: State of a service's tables after a switch in each direction.
 STATE_AFTER = {Direction.FORWARD: DataState.OWN, Direction.REVERSE: DataState.FOLLOWING}
+
+
+#: Pause between two looks at the reports of routers, in seconds.
+REPORT_POLL = 0.005
+
+
+def count_in_flight(stats: Iterable[Mapping[str, Any]], routes: Collection[str]) -> dict[str, int]:
+    """Requests under way by route, over the reports of all routers; routes without any left out."""
+    found: Counter[str] = Counter()
+    for row in stats:
+        for name, count in row.get("in_flight_by_route", {}).items():
+            route = name.rpartition("/")[0]
+            if route in routes:
+                found[route] += count
+    return dict(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +76,21 @@ class Desk:
     async def release(self, routes: Iterable[str], reason: str) -> Change:
         """End the hold."""
         return await self.store.set_hold(routes, None, actor=self.actor, reason=reason)
+
+    async def in_flight(self, routes: Iterable[str], seconds: float) -> dict[str, int]:
+        """Requests of these routes under way at the routers now; raises TimeoutError.
+
+        Every live router is asked for a fresh report, for at most `seconds`.
+        """
+        wanted = frozenset(routes)
+        asked = await ask_for_reports(self.store)
+        async with asyncio.timeout(seconds):
+            while True:
+                routers = await list_instances(self.store, kind="router")
+                live = [row for row in routers if row.is_live]
+                if all(row.seen_at >= asked for row in live):
+                    return count_in_flight([row.stats for row in live], wanted)
+                await asyncio.sleep(REPORT_POLL)
 
     async def held(self) -> tuple[str, ...]:
         """Routes of the service that are held now."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from migrate.split.connection import CONNECTION_LOST, Connection, close
@@ -14,7 +14,7 @@ from migrate.split.context import SplitContext
 from migrate.split.fence import ACCEPTING, FenceState, describe_owner, fence_state, fenced_tables
 from migrate.split.follow_steps import lock_order
 from migrate.split.locks import Locked, LockOrder
-from migrate.split.model import StateError
+from migrate.split.model import Limits, StateError
 from migrate.split.names import Direction, Side
 from migrate.split.publication import find_subscription
 from migrate.split.scaffold import Switch, has_scaffold, read_switches
@@ -27,17 +27,23 @@ if TYPE_CHECKING:
     from migrate.split.canary import Canary
 
 
+#: Attempts at the lock while requests are held: less than a second in all.
+HELD_ATTEMPTS = 3
+
+
 @dataclass(frozen=True, slots=True)
 class SwitchOptions:
     """What the operator asked for.
 
     `direct`: routes and data move together under a hold of the router, for writers that cannot
-    run again on the other side. `hold_seconds`: bound of that hold. `way_back`: keep the losing
-    side following, so that the switch can be undone.
+    run again on the other side. `hold_seconds`: bound of that hold; `drain_seconds`: of all attempts
+    to hold until no request is under way. `way_back`: keep the losing side following, so that the
+    switch can be undone.
     """
 
     direct: bool = False
     hold_seconds: float = 2.0
+    drain_seconds: float = 30.0
     way_back: bool = True
     verified: bool = True  # a fresh exact match is a condition of the gate
     barrier_seconds: float = 5.0
@@ -101,6 +107,7 @@ class SwitchContext:
     locker: Connection | None = None  # holds the lock; never replaced by another connection
     locked: Locked | None = None
     opening: PreparedStatement[Record] | None = None  # opens the winner, planned beforehand
+    is_drained: bool = False
     token: int | None = None
     is_applied: bool = False
     preparing: asyncio.Task[list[SequenceValue]] | None = None
@@ -133,6 +140,13 @@ class SwitchContext:
             connection = await self.split.session(side, role)
             self.sessions[key] = connection
         return connection
+
+    @property
+    def limits(self) -> Limits:
+        """Those of the split; while requests are held there is no time for many attempts."""
+        if not self.options.direct:
+            return self.split.limits
+        return replace(self.split.limits, lock_attempts=HELD_ATTEMPTS, token_attempts=1)
 
     async def learn_tables(self) -> None:
         """Names and oids of what is locked, and the sequences; read before anybody waits."""

@@ -1,4 +1,4 @@
-"""Before and after the moment of a switch: way back, hold, placement, flags, following turned round."""
+"""Before and after the moment of a switch: way back, placement, flags, following turned round."""
 
 from __future__ import annotations
 
@@ -65,34 +65,6 @@ class Ready(Step[SwitchContext]):
         if await context.is_fenced():
             raise PastReturnError(context.direction, context.split.spec.service)
         await drop_slot(context.split, context.direction.opposite)
-
-
-class Hold(Step[SwitchContext]):
-    """Requests that may write wait at the routers, for writers that cannot run again."""
-
-    name = "hold"
-    title = "hold writing requests at the routers"
-
-    async def check(self, context: SwitchContext) -> Check:
-        if not context.options.direct:
-            return done("not asked for")
-        desk = context.split.control_desk
-        if context.locked is None and await context.is_fenced():
-            return done("the switch is committed")
-        held, wanted = set(await desk.held()), set(await desk.routes())
-        return done() if wanted and wanted <= held else needed()
-
-    async def apply(self, context: SwitchContext) -> Mapping[str, Any]:
-        desk = context.split.control_desk
-        routes = await desk.routes()
-        change = await desk.hold(routes, context.options.hold_seconds, "switch of the tables")
-        result = await desk.everywhere(change, context.options.hold_seconds)
-        return {"routes": routes, "applied_seconds": round(result.slowest_seconds, 3)}
-
-    async def undo(self, context: SwitchContext) -> None:
-        desk = context.split.control_desk
-        if held := await desk.held():
-            await desk.release(held, "the switch was taken back")
 
 
 class Place(Step[SwitchContext]):

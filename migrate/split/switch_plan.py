@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from migrate.split.canary import Proof
 from migrate.split.gate import Gate
+from migrate.split.hold import Hold
 from migrate.split.loose_keys import CutKeys
 from migrate.split.names import Direction
 from migrate.split.silence import WatchReads
@@ -13,7 +14,6 @@ from migrate.split.switch_after import (
     Everywhere,
     FollowBack,
     ForgetSlot,
-    Hold,
     Place,
     Ready,
     Release,

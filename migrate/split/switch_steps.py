@@ -97,7 +97,7 @@ class Lock(UrgentStep):
             locker,
             await context.session(side, "monitor"),
             context.order,
-            split.limits,
+            context.limits,
             is_superuser=split.facts[side].is_superuser,
         )
         context.locker = locker
@@ -157,7 +157,7 @@ class Applied(UrgentStep):
 
     async def apply(self, context: SwitchContext) -> Mapping[str, Any]:
         """When the token is late, writers go on for a while before everything starts again."""
-        limits = context.split.limits
+        limits = context.limits
         for attempt in range(1, limits.token_attempts + 1):
             try:
                 await self._see(context)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import asyncpg
 
 from shared.control.model import Instance
-from shared.control.store import ControlStore
+from shared.control.store import CHANNEL, ControlStore
 from shared.control.tables import STATEMENT_SECONDS
 
 #: Channel that an instance notifies after it has applied a version.
 APPLIED_CHANNEL = "strangler_applied"
+#: What a notification of the control store says when nothing has changed and a report is wanted.
+REPORT_NOW = "report"
 #: An instance reports at least this often, in seconds, and at once after each applied version.
 HEARTBEAT_SECONDS = 1.0
 #: Without a report for this long an instance counts as gone: ten missed heartbeats.
@@ -81,6 +84,15 @@ async def list_instances(store: ControlStore, *, kind: str | None = None) -> tup
             LIVE_SECONDS,
         )
     return tuple(Instance(**{**dict(row), "stats": json.loads(row["stats"])}) for row in rows)
+
+
+async def ask_for_reports(store: ControlStore) -> datetime:
+    """Let every live instance report now; reports `seen_at` or after the returned moment are answers."""
+    async with store.connection() as connection:
+        asked: datetime = await connection.fetchval(
+            "SELECT clock_timestamp() FROM pg_notify($1, $2)", CHANNEL, REPORT_NOW
+        )
+    return asked
 
 
 async def forget_instance(store: ControlStore, instance_id: str) -> bool:

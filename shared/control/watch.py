@@ -13,7 +13,13 @@ import asyncpg
 import structlog
 
 from shared.control.errors import NotInitializedError
-from shared.control.instances import HEARTBEAT_SECONDS, InstanceInfo, report, sign_off
+from shared.control.instances import (
+    HEARTBEAT_SECONDS,
+    REPORT_NOW,
+    InstanceInfo,
+    report,
+    sign_off,
+)
 from shared.control.model import ControlState
 from shared.control.snapshot import SnapshotError, read_snapshot, write_snapshot
 from shared.control.store import CHANNEL
@@ -56,6 +62,7 @@ class ControlWatcher:
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
         self._saved: ControlState | None = None
+        self._is_asked = False  # for a report, by somebody who wants fresh figures
         self.state: ControlState | None = None
         self.connected = False
         self.source = "none"  # none | snapshot | store
@@ -132,8 +139,11 @@ class ControlWatcher:
                 if self.state is None or self.source != "store" or state != self.state:
                     await self._apply(state)
                 if self._instance is not None and (
-                    reported != state.version or clock() - last_report >= HEARTBEAT_SECONDS * 0.9
+                    reported != state.version
+                    or self._is_asked
+                    or clock() - last_report >= HEARTBEAT_SECONDS * 0.9
                 ):
+                    self._is_asked = False
                     await report(connection, self._instance, state.version, self._stats())
                     reported, last_report = state.version, clock()
                 await self._save(state)
@@ -205,7 +215,8 @@ class ControlWatcher:
     def _failed_once(self) -> bool:
         return self.last_error is not None
 
-    def _on_notify(self, _connection: object, _pid: int, _channel: str, _payload: object) -> None:
+    def _on_notify(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        self._is_asked |= payload == REPORT_NOW
         self._wake.set()
 
     def _application_name(self) -> str:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from migrate.split.abort import abort_plan, leftovers
+from migrate.split.hold import NotDrainedError
 from migrate.split.names import Direction, Side
 from migrate.split.operations import operation, run_plan, run_split, run_switch
 from migrate.split.split_plan import split_plan
 from migrate.split.switch import SwitchContext, SwitchOptions, read_ownership
 from migrate.split.switch_plan import switch_plan
 from migrate.split.switch_steps import PastReturnError
+from migrate.steps import StepFailedError
+from shared.control.instances import InstanceInfo
 from shared.control.store import RouteFact
+from shared.control.watch import ControlWatcher
 from shared.states import DataState
+from tests.support.split_lab import Pair
 from tests.support.split_servers import SplitServers
 
 #: Steps that look or prove and have no effect that could be there already.
@@ -140,3 +149,45 @@ async def test_a_direct_switch_that_fails_lets_held_requests_go_on(
         assert await pair.desk.held() == ()
         assert set((await pair.desk.percents()).values()) == {0.0}
         assert (await read_ownership(context)).owner is Side.SHARED
+
+
+@asynccontextmanager
+async def router_with(pair: Pair, under_way: dict[str, int]) -> AsyncIterator[ControlWatcher]:
+    """What a router is to the control store: it obeys, and reports what is under way."""
+    info = InstanceInfo("router/test", "router", "router", "here", os.getpid())
+    watcher = ControlWatcher(
+        pair.shared, instance=info, stats=lambda: {"in_flight_by_route": dict(under_way)}
+    )
+    await watcher.start()
+    try:
+        yield watcher
+    finally:
+        await watcher.stop()
+
+
+async def test_a_direct_switch_waits_for_writing_requests_that_are_under_way(
+    split_servers: SplitServers,
+) -> None:
+    under_way = {"chat.talk/monolith": 2, "chat.history/monolith": 5}
+    async with (
+        split_servers.pair(routes=ROUTES) as pair,
+        pair.context() as context,
+        router_with(pair, under_way) as router,
+    ):
+        await run_split(context, direct=True)
+        options = SwitchOptions(direct=True, hold_seconds=0.5, drain_seconds=0.0)
+        with pytest.raises(StepFailedError) as caught:
+            await run_switch(context, Direction.FORWARD, options)
+        assert isinstance(caught.value.__cause__, NotDrainedError)
+        assert caught.value.__cause__.in_flight == {"chat.talk": 2}
+        assert await pair.desk.held() == ()
+        assert (await read_ownership(context)).owner is Side.SHARED
+
+        options = SwitchOptions(direct=True, hold_seconds=20.0)
+        switch = asyncio.create_task(run_switch(context, Direction.FORWARD, options))
+        await router.wait_for(lambda s: s.flags["chat.talk"].hold is not None, timeout_seconds=20.0)
+        assert (await read_ownership(context)).owner is Side.SHARED
+        del under_way["chat.talk/monolith"]  # the last answer is out
+        outcome, _ = await switch
+        assert outcome.data["hold"]["attempts"] == 1
+        assert (await read_ownership(context)).owner is Side.OWN
