@@ -13,7 +13,9 @@ import structlog
 from shared.events import inbox
 from shared.events.broker import Delivery
 from shared.events.envelope import Event
+from shared.events.retry import ATTEMPT, count
 from shared.observability.context import accept_request_id, accept_traceparent, request_scope
+from shared.observability.tracing import trace
 from shared.placement.connection import Connection
 from shared.placement.database import Database
 from shared.placement.errors import PlacementError
@@ -147,16 +149,23 @@ class Effects:
 
     async def _run(self, connection: Connection, job: Job) -> None:
         event = job.event
-        scope = request_scope(
-            accept_request_id(event.requestid or str(event.id)),
-            accept_traceparent(event.traceparent),
-        )
+        traceparent = accept_traceparent(event.traceparent)
+        scope = request_scope(accept_request_id(event.requestid or str(event.id)), traceparent)
+        about = {
+            "messaging.message.id": str(event.id),
+            "messaging.destination.name": self._consumer,
+            "messaging.message.retry.count": count(job.delivery.message.headers, ATTEMPT),
+        }
+        noted = structlog.contextvars.bound_contextvars(event_id=str(event.id))
         try:
-            with scope, structlog.contextvars.bound_contextvars(event_id=str(event.id)):
-                async with asyncio.timeout(self._handler_seconds):
-                    await self._handlers[event.type](connection, event)
+            with scope, noted, trace("queue.process", event.type, traceparent, about):
+                await self._handle(connection, event)
         except Exception as error:  # its cause still tells the transaction of fence and deadlock
             raise _HandlerFailedError(job, error) from error
+
+    async def _handle(self, connection: Connection, event: Event) -> None:
+        async with asyncio.timeout(self._handler_seconds):
+            await self._handlers[event.type](connection, event)
 
     async def _is_outage(self, error: BaseException) -> bool:
         if isinstance(error, OUTAGES):

@@ -13,7 +13,7 @@ _MAX_DEPTH = 6  # deeper values are cut: a log line is no dump
 #: Parts of field names whose values are never written.
 _SECRET_NAME = re.compile(
     r"password|passwd|secret|token|authorization|cookie|api[_-]?key|dsn|credential|signature"
-    r"|otp|private|^code$|card",
+    r"|otp|private|^code$|card|^http\.query$|^url\.query$|^query_string$",
     re.IGNORECASE,
 )
 _PATTERNS = (

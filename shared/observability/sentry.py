@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import sentry_sdk
 from sentry_sdk.integrations.asyncpg import AsyncPGIntegration
-from sentry_sdk.integrations.fastapi import FastApiIntegration
 from sentry_sdk.integrations.httpx import HttpxIntegration
 from sentry_sdk.integrations.logging import LoggingIntegration
 from sentry_sdk.integrations.redis import RedisIntegration
-from sentry_sdk.integrations.starlette import StarletteIntegration
 
 from shared.observability.redaction import redact
+from shared.observability.tracing import NAMELESS, share_of
 from shared.settings import AppSettings
 
 if TYPE_CHECKING:
@@ -47,13 +46,12 @@ def start_sentry(settings: AppSettings, *, service: str) -> bool:
         environment=settings.environment,
         release=settings.git_rev,
         server_name=service,
-        traces_sample_rate=settings.sentry_traces_sample_rate,
+        traces_sampler=share_of(settings.sentry_traces_sample_rate),
         data_collection=COLLECTED,
-        # Named, because looking for integrations imports every library that is installed.
+        # Named, because looking for integrations imports every library that is installed. Requests
+        # and events are traced by tracing.py: those of web frameworks would time them once more.
         auto_enabling_integrations=False,
         integrations=[
-            StarletteIntegration(),
-            FastApiIntegration(),
             AsyncPGIntegration(),
             RedisIntegration(),
             HttpxIntegration(),
@@ -61,6 +59,7 @@ def start_sentry(settings: AppSettings, *, service: str) -> bool:
         ],
         max_request_body_size="never",
         before_send=_clean,
+        before_send_transaction=_clean_trace,
         shutdown_timeout=FLUSH_SECONDS,
     )
     sentry_sdk.set_tag("service", service)
@@ -71,3 +70,7 @@ def _clean(event: Event, _hint: Hint) -> Event | None:
     cleaned: Any = redact(event)
     result: Event = cleaned
     return result
+
+
+def _clean_trace(event: Event, hint: Hint) -> Event | None:
+    return None if event.get("transaction") == NAMELESS else _clean(event, hint)

@@ -12,9 +12,15 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import StranglerError
-from shared.observability.context import accept_request_id, accept_traceparent, bind_request
+from shared.observability.context import (
+    accept_request_id,
+    accept_traceparent,
+    bind_request,
+    current_traceparent,
+)
 from shared.observability.metrics import HTTP_IN_FLIGHT, observe_request
 from shared.observability.reports import report_exception
+from shared.observability.tracing import NAMELESS, trace
 from shared.web.context import CONTEXT_KEY, RequestContext
 from shared.web.cors import cors_headers
 from shared.web.error_responses import error_response
@@ -53,7 +59,12 @@ class Edge:
         started = time.perf_counter()
         HTTP_IN_FLIGHT.labels(self._service).inc()
         try:
-            await self._serve(scope, receive, answer, context)
+            with trace("http.server", NAMELESS, current_traceparent()) as timed:
+                try:
+                    await self._serve(scope, receive, answer, context)
+                finally:
+                    timed.call(context.route.name if context.route else NAMELESS)
+                    timed.answered(answer.status)
         finally:
             HTTP_IN_FLIGHT.labels(self._service).dec()
             self._record(scope, context, answer.status, time.perf_counter() - started)
