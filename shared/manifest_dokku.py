@@ -172,6 +172,13 @@ class DockerOption(Frozen):
     option: Annotated[str, Field(pattern=r"^-")]
 
 
+class CronTask(Frozen):
+    """A command that Dokku runs by the clock in a one-off container of the app, like an entry of app.json."""
+
+    schedule: CronSchedule
+    command: Annotated[str, Field(pattern=r"^\S")]
+
+
 class AppDokku(Frozen):
     """Everything that Dokku must know about one app; the app's name is the key of the table around it.
 
@@ -180,7 +187,8 @@ class AppDokku(Frozen):
     creation (the router, whose one-off containers must reach the services) or after the health checks
     (services: the alias appears only when healthy). `paths`: a change below them, or below the host's
     `image_paths`, or with `uses_shared` its `shared_paths`, means that the app must be deployed.
-    `deploy_after`: apps deployed before this one.
+    `deploy_after`: apps deployed before this one. `cron` says what app.json must schedule: Dokku reads
+    that at a deploy, so a plan compares and cannot mend.
     """
 
     public: bool = False
@@ -196,6 +204,7 @@ class AppDokku(Frozen):
     config: Config = {}
     storage: tuple[Mount, ...] = ()
     docker_options: tuple[DockerOption, ...] = ()
+    cron: tuple[CronTask, ...] = ()
     wait_to_retire_seconds: int = Field(60, ge=0)
     stop_timeout_seconds: int = Field(30, ge=1)
     restart_policy: Annotated[

@@ -18,11 +18,17 @@ LOCAL: Mapping[str, str] = {
     "PROVIDERS": "${PROVIDERS:-reference}",
     "PUBLIC_BASE_URL": "http://localhost:8080",
     "ENVIRONMENT": "development",
+    "PAYMENTS_LIVEMODE": "false",
     "SENTRY_DSN": "",
 }
 PASSWORD = "postgres"  # noqa: S105 - of containers on a private network of one machine
 
 Node = str | int | Sequence["Node"] | Mapping[str, "Node"]
+
+#: Waits for the end of a release task.
+_COMPLETED: Node = {"condition": "service_completed_successfully"}
+#: Storage that several apps see, owned by the account of the image; it lives as long as one of them.
+_VOLUME: Node = {"driver_opts": {"type": "tmpfs", "device": "tmpfs", "o": "uid=1000"}}
 
 _HEAD = """# Made from migration.toml by `migrate dokku compose`; change the manifest, not this file.
 # Start it with: export JWT_SECRETS=$(openssl rand -hex 32) && docker compose up --build
@@ -38,11 +44,19 @@ def compose_file(manifest: Manifest, root: Path = Path()) -> str:
     image = {"build": {"context": ".", "dockerfile": section.dockerfile}}
     for app, model in app_models(manifest).items():
         text = (root / "dokku" / app / "Procfile").read_text(encoding="utf-8")
-        services |= _app(manifest, app, model, processes(text), image)
+        released = [
+            f"{name}-release" for name in model.deploy_after if f"{name}-release" in services
+        ]
+        services |= _app(manifest, app, model, processes(text), image, released)
     data: dict[str, Node] = {
         "name": manifest.project.name,
         "services": services,
         "networks": {"internal": {}},
+        "volumes": {
+            mount.name: _VOLUME
+            for model in app_models(manifest).values()
+            for mount in model.storage
+        },
     }
     body = yaml.dump(data, Dumper=_Plain, sort_keys=False, default_flow_style=False, width=1000)
     return _HEAD + str(body)
@@ -80,6 +94,7 @@ def _app(
     model: AppDokku,
     entries: Mapping[str, str],
     image: Mapping[str, Node],
+    released: Sequence[str],
 ) -> dict[str, Node]:
     section = section_of(manifest)
     port = model.port or section.container_port
@@ -95,13 +110,13 @@ def _app(
         "environment": environment,
     }
     made: dict[str, Node] = {}
-    depends: dict[str, Node] = dict(stores)
+    depends: dict[str, Node] = dict.fromkeys(released, _COMPLETED) | stores
     if "release" in entries:
         made[f"{app}-release"] = base | {
             "command": argv(entries["release"], {}),
             "depends_on": dict(depends),
         }
-        depends[f"{app}-release"] = {"condition": "service_completed_successfully"}
+        depends[f"{app}-release"] = _COMPLETED
     for process, text in entries.items():
         if process == "release":
             continue
@@ -112,7 +127,7 @@ def _app(
             row |= {"environment": {**environment, "PORT": str(port)}, "networks": alias}
             row |= {"ports": [f"{port}:{port}"]} if model.public else {}
         if model.storage:
-            row |= {"tmpfs": [f"{mount.container_dir}:uid=1000" for mount in model.storage]}
+            row |= {"volumes": [f"{mount.name}:{mount.container_dir}" for mount in model.storage]}
         row |= {"restart": "unless-stopped"} if count else {"profiles": ["tools"]}
         made[app if process == "web" else f"{app}-{process}"] = row
     return made

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from migrate.dokku import reports
 from migrate.dokku.apply import Applier
 from migrate.dokku.argv import LONG_SECONDS, command
+from migrate.dokku.observed import STOPPED, run_key
 from migrate.dokku.reading import exists, report
 from migrate.dokku.repository import Repository, push_url
 from migrate.dokku.settle import finish_web, give_rights
@@ -88,14 +89,20 @@ class Deployer:
         return push_url(self.section.user, self.host, self.section.ssh_port, app)
 
     async def candidates(self, apps: Sequence[str], revision: str) -> tuple[Candidate, ...]:
-        """What each app runs, and whether it has to be pushed."""
-        return tuple([await self._candidate(app, revision) for app in apps])
+        """What each app runs, and whether it has to be pushed; one that a phase stopped has not."""
+        kept = await self.applier.digests.load()
+        return tuple(
+            [
+                await self._candidate(app, revision, stopped=kept.get(run_key(app)) == STOPPED)
+                for app in apps
+            ]
+        )
 
-    async def _candidate(self, app: str, revision: str) -> Candidate:
+    async def _candidate(self, app: str, revision: str, *, stopped: bool) -> Candidate:
         if not await exists(self.transport, app):
             return Candidate(app, "", f"not on the host; run `migrate dokku apply {app}` first")
         running = await self.running(app)
-        if running == revision:
+        if running == revision or stopped:
             return Candidate(app, running, "")
         if not await self.repository.has(running):
             return Candidate(

@@ -11,6 +11,7 @@ from shared.manifest import Manifest, Service
 from shared.manifest_dokku import (
     AppDokku,
     ConfigSource,
+    CronTask,
     DockerOption,
     DokkuSection,
     Link,
@@ -81,6 +82,7 @@ class DesiredApp:
     rights: Mapping[str, tuple[Rights, ...]]
     storage: tuple[Mount, ...]
     docker_options: tuple[DockerOption, ...]
+    cron: tuple[CronTask, ...]
     letsencrypt: bool
     maintenance: bool
     folder: str
@@ -208,6 +210,7 @@ def _app(
         rights={link.store: _rights(section, link, service) for link in links if link.role},
         storage=model.storage,
         docker_options=model.docker_options,
+        cron=model.cron,
         letsencrypt=model.letsencrypt,
         maintenance=model.maintenance,
         folder=f"dokku/{name}",

@@ -8,6 +8,14 @@ from dataclasses import dataclass, field
 from migrate.dokku import reports
 from migrate.dokku.database import DatabaseState
 
+#: Kept beside the hashes for an app that a phase stopped, and for one that it started again.
+STOPPED, STARTED = "stopped", "started"
+
+
+def run_key(app: str) -> str:
+    """Under which that is kept."""
+    return f"app {app} run"
+
 
 @dataclass(frozen=True, slots=True)
 class MountedAt:
@@ -15,6 +23,16 @@ class MountedAt:
 
     entry: str
     container_dir: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedTask:
+    """A task that Dokku runs by the clock."""
+
+    identity: str
+    schedule: str
+    command: str
+    is_suspended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +44,7 @@ class ObservedApp:
     config: Mapping[str, str] = field(repr=False)
     scale: Mapping[str, int]
     mounts: tuple[MountedAt, ...]
-    suspended: tuple[str, ...]
+    tasks: tuple[ObservedTask, ...]
 
     def get(self, plugin: str, key: str) -> str:
         """A value of a report; empty when it is not there."""
@@ -40,6 +58,11 @@ class ObservedApp:
     @property
     def is_deployed(self) -> bool:
         return self.get("ps", "deployed") == "true"
+
+    @property
+    def running(self) -> str:
+        """`true`, `mixed` or `false`."""
+        return self.get("ps", "running")
 
     @property
     def is_locked(self) -> bool:
@@ -103,3 +126,7 @@ class ObservedHost:
     autocreation_disabled: bool
     letsencrypt: Mapping[str, str]
     digests: Mapping[str, str]
+
+    def is_stopped(self, app: str) -> bool:
+        """Whether a phase stopped the app for good: then nothing may start it in passing."""
+        return self.digests.get(run_key(app)) == STOPPED

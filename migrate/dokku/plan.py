@@ -55,12 +55,13 @@ class Planner:
             *_host(desired, observed, wanted),
             *self._stores(desired, observed, wanted, passwords, used),
         ]
+        entries = set(observed.storage_entries)
         for app in wanted:
             present = replace(app, links=tuple(link for link in app.links if link.store in used))
-            found += self._app(present, desired, observed, passwords)
-        changes = [row for row in found if isinstance(row, Change)]
-        notes = tuple(row for row in found if isinstance(row, Note))
-        return Plan((*changes, *self._restarts(changes)), notes)
+            found += self._app(present, desired, observed, passwords, entries)
+        found += self._restarts([row for row in found if isinstance(row, Change)], observed)
+        changes = tuple(row for row in found if isinstance(row, Change))
+        return Plan(changes, tuple(row for row in found if isinstance(row, Note)))
 
     def _stores(
         self,
@@ -81,6 +82,7 @@ class Planner:
         desired: DesiredHost,
         observed: ObservedHost,
         passwords: Passwords,
+        entries: set[str],
     ) -> Iterator[Change | Note]:
         current = observed.apps.get(app.name)
         if current is None:
@@ -96,25 +98,33 @@ class Planner:
             *plan_apps.properties(app, current),
             *plan_web.ports(app, current),
             *plan_apps.checks(app, current),
-            *plan_apps.storage(app, current, observed, desired.section.scheduler),
+            *plan_apps.storage(app, current, entries, desired.section.scheduler),
             *plan_apps.docker_options(app, current),
             *plan_config.links(app, current, desired, observed, self.hashing),
             *plan_config.variables(app, current, desired, observed, passwords, self.hashing),
             *plan_apps.limits(app, current),
             *plan_apps.cron(app, current),
         ]
-        proxy = [*plan_web.proxy(app, current, desired, observed)]
         restarts = any(isinstance(row, Change) and (row.restarts or row.redeploys) for row in first)
+        stopped = observed.is_stopped(app.name)
         yield from first
-        yield from plan_apps.scale(app, current, skip_deploy=restarts or self.keep_running)
-        yield from proxy
+        yield from plan_apps.scale(
+            app, current, skip_deploy=restarts or stopped or self.keep_running
+        )
+        if not (restarts or self.keep_running):
+            yield from plan_apps.running(app, current, is_stopped=stopped)
+        if stopped:
+            return  # what follows would start it
+        yield from plan_web.proxy(app, current, desired, observed)
         yield from plan_web.domains(app, current, observed)
         yield from plan_web.nginx(app, current)
         if desired.section.scheduler == "docker-local":
             yield from plan_web.maintenance(app, current)
             yield from plan_web.certificate(app, current, observed)
 
-    def _restarts(self, changes: Sequence[Change]) -> Iterator[Change]:
+    def _restarts(
+        self, changes: Sequence[Change], observed: ObservedHost
+    ) -> Iterator[Change | Note]:
         """One restart per app that needs it and that no later command replaces anyhow."""
         if self.keep_running:
             return
@@ -125,6 +135,13 @@ class Planner:
             replaced |= dict.fromkeys(change.redeploys, place)
         for app, place in needed.items():
             if replaced.get(app, -1) > place:
+                continue
+            if observed.is_stopped(app):
+                yield Note(
+                    f"app {app}", NoteKind.WAITS,
+                    "was stopped by a phase, so nothing starts it here: the changes act when that phase"
+                    " is rolled back",
+                )  # fmt: skip
                 continue
             yield Change(
                 f"app {app}",

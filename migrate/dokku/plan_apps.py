@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from migrate.dokku.argv import DokkuCommand, command
+from migrate.dokku.argv import LONG_SECONDS, DokkuCommand, command
 from migrate.dokku.change import Change, Difference, Effect, Note, NoteKind
 from migrate.dokku.desired import DesiredApp
-from migrate.dokku.observed import ObservedApp, ObservedHost
+from migrate.dokku.observed import ObservedApp
 from migrate.dokku.reports import listed
 
 #: What Dokku 0.38 reports for an app that was just created on a host without global properties.
@@ -39,6 +39,9 @@ _RESTARTING = frozenset(
         ("scheduler-k3s", "namespace"),
     }
 )
+
+#: Docker options that links and mounts bring by themselves.
+_PLUGINS_OWN = ("--link", "-v ", "--volume", "--restart=")
 
 
 def fresh_app(name: str) -> ObservedApp:
@@ -140,13 +143,14 @@ def limits(app: DesiredApp, current: ObservedApp) -> Iterator[Change]:
 
 
 def storage(
-    app: DesiredApp, current: ObservedApp, observed: ObservedHost, scheduler: str
-) -> Iterator[Change]:
-    """Named storage entries and their mounts."""
+    app: DesiredApp, current: ObservedApp, entries: set[str], scheduler: str
+) -> Iterator[Change | Note]:
+    """Named storage entries and their mounts; a new entry is added to `entries`, as apps may share one."""
     mounted = {(mount.entry, mount.container_dir) for mount in current.mounts}
     for mount in app.storage:
         commands: list[DokkuCommand] = []
-        if mount.name not in observed.storage_entries:
+        if mount.name not in entries:
+            entries.add(mount.name)
             words = ["storage:create", mount.name]
             words += [mount.host_dir] if mount.host_dir else []
             words += ["--scheduler", scheduler] if scheduler != "docker-local" else []
@@ -167,6 +171,10 @@ def storage(
                 tuple(commands),
                 restarts=frozenset({app.name} if current.is_deployed else ()),
             )
+    wanted = {(mount.name, mount.container_dir) for mount in app.storage}
+    for entry, folder in sorted(mounted - wanted):
+        text = f"{entry or 'a folder of the host'} is mounted at {folder}"
+        yield Note(f"app {app.name}", NoteKind.UNMANAGED, text)
 
 
 def docker_options(app: DesiredApp, current: ObservedApp) -> Iterator[Change | Note]:
@@ -187,13 +195,49 @@ def docker_options(app: DesiredApp, current: ObservedApp) -> Iterator[Change | N
             (command("docker-options:add", app.name, row.phase, row.option),),
             restarts=frozenset({app.name} if live else ()),
         )
+    for phase in ("build", "deploy", "run"):
+        declared = {row.option for row in app.docker_options if row.phase == phase}
+        for option in current.docker_options(phase):
+            if option not in declared and not option.startswith(_PLUGINS_OWN):
+                text = f"Docker option of {phase} left alone: {option}"
+                yield Note(f"app {app.name}", NoteKind.UNMANAGED, text)
 
 
-def cron(app: DesiredApp, current: ObservedApp) -> Iterator[Change]:
-    """Scheduled tasks come with app.json; none of them stays suspended."""
-    for task in current.suspended:
+def cron(app: DesiredApp, current: ObservedApp) -> Iterator[Change | Note]:
+    """Scheduled tasks come with app.json at a deploy; none of them stays suspended."""
+    for task in current.tasks:
+        if task.is_suspended:
+            yield Change(
+                f"app {app.name}",
+                (Difference(f"cron.{task.identity}", "suspended", "active"),),
+                (command("cron:resume", app.name, task.identity),),
+            )
+    wanted = {(task.schedule, task.command) for task in app.cron}
+    have = {(task.schedule, task.command) for task in current.tasks}
+    if wanted != have and current.is_deployed:
+        rows = [f"{schedule} {line} is missing" for schedule, line in sorted(wanted - have)]
+        rows += [f"{schedule} {line} is too many" for schedule, line in sorted(have - wanted)]
+        yield Note(
+            f"app {app.name}", NoteKind.WAITS,
+            f"tasks by the clock come from {app.folder}/app.json with the next deploy: {'; '.join(rows)}",
+        )  # fmt: skip
+
+
+def running(app: DesiredApp, current: ObservedApp, *, is_stopped: bool) -> Iterator[Change]:
+    """Processes run, unless a phase stopped them for good."""
+    if not current.is_deployed or not any(app.scale.values()):
+        return
+    subject = f"app {app.name}"
+    if is_stopped and current.running != "false":
+        difference = Difference("running", current.running, "stopped for good")
+        stop = command("ps:stop", app.name, timeout_seconds=LONG_SECONDS)
+        yield Change(subject, (difference,), (stop,), Effect.INTERRUPT)
+    elif not is_stopped and current.running in {"false", "mixed"}:
+        verb = "start" if current.running == "false" else "restart"
         yield Change(
-            f"app {app.name}",
-            (Difference(f"cron.{task}", "suspended", "active"),),
-            (command("cron:resume", app.name, task),),
+            subject,
+            (Difference("running", current.running, "true"),),
+            (command(f"ps:{verb}", app.name, timeout_seconds=LONG_SECONDS),),
+            Effect.RESTART,
+            redeploys=frozenset({app.name}),
         )

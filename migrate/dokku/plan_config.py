@@ -22,7 +22,7 @@ def links(
     desired: DesiredHost,
     observed: ObservedHost,
     hashing: Hashing,
-) -> Iterator[Change]:
+) -> Iterator[Change | Note]:
     """Links that are missing, and superuser variables that a link with a role leaves behind.
 
     On k3s there are no links: stores are exposed and the variables hold their addresses.
@@ -59,6 +59,14 @@ def links(
                 tuple(commands),
                 restarts=frozenset({app.name} if current.is_deployed else ()),
             )
+    declared = {link.store for link in app.links}
+    for store in observed.stores.values():
+        if app.name in store.links and store.name not in declared:
+            yield Note(
+                f"app {app.name}", NoteKind.UNMANAGED,
+                f"is linked to {store.name}, which the manifest does not say; take it away with:"
+                f" dokku {store.kind}:unlink {store.name} {app.name}",
+            )  # fmt: skip
 
 
 def wanted_config(

@@ -209,7 +209,8 @@ def _backup_change(name: str, store: Store, current: ObservedStore) -> Iterator[
         return
     words = current.backup.split()
     wanted = [*store.backup.schedule.split(), store.backup.bucket]
-    if words[:5] == wanted[:5] and store.backup.bucket in words:
+    same_account = ("--use-iam" in words) == store.backup.use_iam
+    if words[:5] == wanted[:5] and store.backup.bucket in words and same_account:
         return
     before = " ".join(words[:5]) or "(none)"
     difference = Difference("backup", before, " ".join(wanted))

@@ -11,7 +11,13 @@ from migrate.dokku import reports
 from migrate.dokku.argv import DokkuCommand, command
 from migrate.dokku.database import DatabaseState, parse_probe, probe_sql
 from migrate.dokku.desired import DesiredHost
-from migrate.dokku.observed import MountedAt, ObservedApp, ObservedHost, ObservedStore
+from migrate.dokku.observed import (
+    MountedAt,
+    ObservedApp,
+    ObservedHost,
+    ObservedStore,
+    ObservedTask,
+)
 from migrate.dokku.transport import MISSING_APP, CommandFailedError, Transport, must
 
 #: Reports that every app has.
@@ -116,10 +122,14 @@ async def read_app(
             MountedAt(str(row.get("entry_name", "")), str(row.get("container_path", "")))
             for row in reports.json_list("storage:list", mounts)
         ),
-        suspended=tuple(
-            str(row["id"])
+        tasks=tuple(
+            ObservedTask(
+                str(row["id"]),
+                str(row.get("schedule", "")),
+                str(row.get("command", "")),
+                str(row.get("task-in-maintenance", "false")).lower() == "true",
+            )
             for row in reports.json_list("cron:list", tasks)
-            if str(row.get("task-in-maintenance", "false")).lower() == "true"
         ),
     )
 

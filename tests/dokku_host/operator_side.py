@@ -45,11 +45,13 @@ async def applier_for(
 PROCFILE = "web: python -m web\nworker: python -m worker\nrelease: python -m release\n"
 
 
-def deploy_directly(host: FakeHost, app: str, revision: str = "a" * 40) -> None:
+def deploy_directly(
+    host: FakeHost, app: str, revision: str = "a" * 40, app_json: str = "{}"
+) -> None:
     """A push of a small repository, without git."""
     files = {
         "dokku/Dockerfile": "FROM scratch\n",
         f"dokku/{app}/Procfile": PROCFILE,
-        f"dokku/{app}/app.json": "{}",
+        f"dokku/{app}/app.json": app_json,
     }
     receive(host, app, "refs/heads/main", revision, files.get)

@@ -116,6 +116,7 @@ def private_server() -> Iterator[Databases]:
     options = (
         f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
         " -c wal_level=logical -c max_connections=100 -c shared_buffers=32MB"
+        " -c wal_retrieve_retry_interval=100ms"
         " -c max_replication_slots=30 -c max_wal_senders=30 -c max_worker_processes=40"
         " -c max_logical_replication_workers=30"
     )

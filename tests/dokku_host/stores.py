@@ -22,8 +22,9 @@ DEFAULTS = {
     "max_wal_senders": "10",
     "max_connections": "100",
     "work_mem": "4MB",
+    "wal_retrieve_retry_interval": "5s",
 }
-RELOADABLE = {"work_mem"}
+RELOADABLE = {"work_mem", "wal_retrieve_retry_interval"}
 
 
 def all_kinds(verb: str, kinds: tuple[str, ...] = KINDS) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from migrate.dokku.phases.steps import kind_of
 from migrate.dokku.phases.world import World
 from migrate.dokku.transport import CommandFailedError
 from shared.errors import OperatorError, StranglerError
-from shared.manifest_phases import Phase, Step
+from shared.manifest_phases import Phase, Step, Stop
 from shared.states import PhaseStatus
 
 
@@ -74,10 +74,25 @@ async def start(world: World, phase: Phase) -> tuple[StepReport, ...]:
                 f"phase {phase.number} comes after phase {number}, which is"
                 f" {known.get(number, PhaseStatus.PENDING)}; run `migrate phase complete {number}`"
             )
+    refuse_unproven_end(world.session.manifest.monolith.app, phase)
     await mark(world, phase, PhaseStatus.STARTED, known)
     reports = await run_steps(world, phase, phase.steps)
     await mark(world, phase, PhaseStatus.STARTED, await statuses(world))
     return reports
+
+
+def refuse_unproven_end(monolith: str, phase: Phase) -> None:
+    """The monolith is stopped only after a proof that nothing needs it and a dump of its data; pure."""
+    before: set[str] = set()
+    for step in phase.steps:
+        if isinstance(step, Stop) and monolith in step.apps:
+            missing = [word for word in ("prove_strangled", "backup") if word not in before]
+            if missing:
+                raise PhaseError(
+                    f"phase {phase.number} stops {monolith} without the step {' and '.join(missing)} before"
+                    " it; add that to the manifest"
+                )
+        before.add(step.do)
 
 
 async def roll_back(world: World, phase: Phase) -> tuple[StepReport, ...]:

@@ -6,32 +6,22 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from migrate.dokku.argv import LONG_SECONDS, command
-from migrate.dokku.phases.backup import back_up
+from migrate.dokku.phases import host_steps as host
 from migrate.dokku.phases.commands import CommandRefusedError, act
-from migrate.dokku.phases.domain import find_move, move_domain
 from migrate.dokku.phases.world import World
-from migrate.dokku.reading import report
 from migrate.dokku.settle import give_rights
-from migrate.dokku.transport import must
 from shared.errors import OperatorError
 from shared.manifest_phases import (
-    BackUp,
     Command,
     Cutover,
-    Deploy,
     Finalize,
     ProveStrangled,
-    Provision,
     Ramp,
     RollBackData,
     SetFlag,
     Shadow,
     Split,
-    Start,
     Step,
-    Stop,
-    TakeDomain,
 )
 
 _MOVED = frozenset({"own", "final"})
@@ -60,62 +50,6 @@ def kind_of(step: Step) -> Kind:
 
 async def _never(_world: World, _step: Step) -> bool:
     return False
-
-
-# ---- the host ---------------------------------------------------------------------------------------
-
-
-async def _provision(world: World, step: Provision) -> None:
-    outcome = await world.session.applier.apply(step.apps)
-    world.say(f"    {outcome.commands} command(s)")
-
-
-async def _deployed(world: World, step: Deploy) -> bool:
-    revision = await world.session.repository.revision()
-    found = await world.session.deployer.candidates(step.apps, revision)
-    return not any(candidate.reason for candidate in found)
-
-
-async def _deploy(world: World, step: Deploy) -> None:
-    revision = await world.session.repository.revision()
-    found = await world.session.deployer.candidates(step.apps, revision)
-    wanted = [candidate.app for candidate in found if candidate.reason]
-    for row in await world.session.deployer.deploy(wanted, revision):
-        world.say(f"    {row.app} runs {row.revision[:12]}")
-
-
-async def _domain_taken(world: World, step: TakeDomain) -> bool:
-    return not (await find_move(world, step.source, step.target)).names
-
-
-async def _take_domain(world: World, step: TakeDomain) -> None:
-    await move_domain(world, await find_move(world, step.source, step.target))
-    await world.session.applier.apply((step.source, step.target))
-
-
-async def _stopped(world: World, step: Stop) -> bool:
-    states = [await report(world.session.transport, "ps", app) for app in step.apps]
-    return all(state.get("running") == "false" for state in states)
-
-
-async def _stop(world: World, step: Stop) -> None:
-    for app in step.apps:
-        await must(world.session.transport, command("ps:stop", app, timeout_seconds=LONG_SECONDS))
-
-
-async def _started(world: World, step: Start) -> bool:
-    states = [await report(world.session.transport, "ps", app) for app in step.apps]
-    return all(state.get("running") == "true" for state in states)
-
-
-async def _start(world: World, step: Start) -> None:
-    for app in step.apps:
-        await must(world.session.transport, command("ps:start", app, timeout_seconds=LONG_SECONDS))
-
-
-async def _back_up(world: World, step: BackUp) -> None:
-    for store in step.stores:
-        await back_up(world, store)
 
 
 # ---- traffic ----------------------------------------------------------------------------------------
@@ -243,12 +177,12 @@ def _apps(verb: str) -> Callable[[Any], str]:
 
 
 KINDS: dict[str, Kind] = {
-    "provision": Kind(_apps("bring the host to the manifest for"), _never, _provision),
-    "deploy": Kind(_apps("deploy, where something changed,"), _deployed, _deploy),
+    "provision": Kind(_apps("bring the host to the manifest for"), _never, host.provision),
+    "deploy": Kind(_apps("deploy, where something changed,"), host.deployed, host.deploy),
     "take_domain": Kind(
         lambda s: f"move the public host from {s.source} to {s.target} without a gap",
-        _domain_taken,
-        _take_domain,
+        host.domain_taken,
+        host.take_domain,
         lambda s: f"{s.target} will answer the public host instead of {s.source}",
     ),
     "flag": Kind(
@@ -295,7 +229,7 @@ KINDS: dict[str, Kind] = {
         lambda s: f"there is no way back for {s.service} afterwards",
     ),
     "backup": Kind(
-        lambda s: f"dump {', '.join(s.stores)} and read the dumps back", _never, _back_up
+        lambda s: f"dump {', '.join(s.stores)} and read the dumps back", _never, host.dump_stores
     ),
     "prove_strangled": Kind(
         lambda s: f"prove that nothing reaches the monolith for {s.quiet_minutes:g} min",
@@ -304,10 +238,10 @@ KINDS: dict[str, Kind] = {
     ),
     "stop": Kind(
         _apps("stop"),
-        _stopped,
-        _stop,
+        host.stopped,
+        host.stop,
         lambda s: f"{', '.join(s.apps)} will answer nothing any more",
     ),
-    "start": Kind(_apps("start"), _started, _start),
+    "start": Kind(_apps("start"), host.started, host.start),
     "command": Kind(lambda s: f"migrate {' '.join(s.run)}", _never, _command),
 }

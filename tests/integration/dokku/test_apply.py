@@ -252,6 +252,7 @@ async def test_a_store_without_logical_replication_gets_a_short_announced_restar
         "settings.wal_level",
         "settings.max_replication_slots",
         "settings.max_wal_senders",
+        "settings.wal_retrieve_retry_interval",
         "post-create-network",
     }
     assert [str(one).split(" <")[0] for one in change.commands] == [

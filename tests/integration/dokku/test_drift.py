@@ -4,32 +4,64 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import json
+import shlex
+from collections.abc import Iterator
 
 import pytest
+from pydantic import BaseModel
 
 from migrate.dokku.apply import Applier
-from migrate.dokku.change import Effect, Plan
+from migrate.dokku.change import NoteKind, Plan
+from migrate.dokku.observed import STARTED, STOPPED, run_key
 from shared.manifest import Manifest
+from shared.manifest_dokku import (
+    AppDokku,
+    Backup,
+    ConfigSource,
+    CronTask,
+    DockerOption,
+    DokkuSection,
+    K3s,
+    Link,
+    Mount,
+    Process,
+    Rights,
+    Store,
+)
 from tests.dokku_host.host import FakeHost, make_host
 from tests.dokku_host.operator_side import applier_for, deploy_directly
 from tests.dokku_host.postgres import Databases
 from tests.dokku_host.state import State
-
-APPS = ("api-monolith", "router", "content-service")
+from tests.integration.dokku.drifts import (
+    APPS,
+    DRIFTS,
+    MORE,
+    TASK,
+    Drift,
+    S,
+    app_config,
+    sql,
+    telling,
+)
 
 
 @pytest.fixture(scope="module")
-def live_host(databases: Databases, manifest: Manifest) -> Iterator[tuple[FakeHost, State]]:
+def told(manifest: Manifest) -> Manifest:
+    """A manifest that says everything that can be said."""
+    return telling(manifest)
+
+
+@pytest.fixture(scope="module")
+def live_host(databases: Databases, told: Manifest) -> Iterator[tuple[FakeHost, State]]:
     """The three apps of the first phase, applied and deployed, and a copy of that state."""
     host = make_host(databases)
 
     async def build() -> None:
-        applier = await applier_for(host, manifest)
+        applier = await applier_for(host, told)
         await applier.apply(APPS)
         for app in APPS:
-            deploy_directly(host, app)
+            deploy_directly(host, app, app_json=json.dumps({"cron": [TASK]} if app == S else {}))
         outcome = await applier.apply(APPS)
         assert outcome.remaining.changes == ()
 
@@ -48,284 +80,12 @@ def host(live_host: tuple[FakeHost, State]) -> FakeHost:
 
 
 @pytest.fixture
-async def live(host: FakeHost, manifest: Manifest) -> Applier:
+async def live(host: FakeHost, told: Manifest) -> Applier:
     """An operator's applier for it."""
-    return await applier_for(host, manifest)
+    return await applier_for(host, told)
 
 
-@dataclass(frozen=True)
-class Drift:
-    """What somebody does on the host, and the lines that undo it."""
-
-    name: str
-    act: tuple[str, ...] | Callable[[FakeHost], None]
-    lines: tuple[str, ...]
-    effect: Effect = Effect.NONE
-
-
-def app_config(app: str, key: str, value: str | None) -> Callable[[FakeHost], None]:
-    def act(host: FakeHost) -> None:
-        if value is None:
-            del host.state.apps[app].config[key]
-        else:
-            host.state.apps[app].config[key] = value
-
-    return act
-
-
-def sql(store: str, statement: str) -> Callable[[FakeHost], None]:
-    def act(host: FakeHost) -> None:
-        code, _, err = host.databases.sql(
-            host.state.stores["postgres", store].database, statement.encode()
-        )
-        assert code == 0, err
-
-    return act
-
-
-def unlink(host: FakeHost) -> None:
-    host.state.stores["redis", "scenextras-cache"].links.remove("content-service")
-    del host.state.apps["content-service"].config["REDIS_URL"]
-
-
-def stop_store(host: FakeHost) -> None:
-    host.state.stores["redis", "scenextras-cache"].status = "missing"
-
-
-def lose_mount(host: FakeHost) -> None:
-    host.state.apps["router"].mounts.clear()
-
-
-def foreign_port(host: FakeHost) -> None:
-    host.state.apps["content-service"].ports = ["http:80:5000"]
-
-
-def expire(host: FakeHost) -> None:
-    host.state.apps["router"].letsencrypt = False
-
-
-def set_limit(key: str, value: str | None) -> Callable[[FakeHost], None]:
-    def act(host: FakeHost) -> None:
-        if value is None:
-            del host.state.apps["content-service"].limits[key]
-        else:
-            host.state.apps["content-service"].limits[key] = value
-
-    return act
-
-
-S = "content-service"
-IMPORT = f"--quiet config:import --no-restart --format json {S} -"
-RESTART = f"ps:restart {S}"
-
-DRIFTS = (
-    Drift(
-        "deploy branch",
-        ("git:set", S, "deploy-branch", "develop"),
-        (f"git:set {S} deploy-branch main",),
-    ),
-    Drift(
-        "builder", ("builder:set", S, "selected", "pack"), (f"builder:set {S} selected dockerfile",)
-    ),
-    Drift(
-        "build folder", ("builder:set", S, "build-dir", "services"), (f"builder:set {S} build-dir",)
-    ),
-    Drift(
-        "Dockerfile",
-        ("builder-dockerfile:set", S, "dockerfile-path", "x"),
-        (f"builder-dockerfile:set {S} dockerfile-path dokku/Dockerfile",),
-    ),
-    Drift(
-        "Procfile",
-        ("ps:set", S, "procfile-path", "Procfile"),
-        (f"ps:set {S} procfile-path dokku/{S}/Procfile",),
-    ),
-    Drift(
-        "app.json",
-        ("app-json:set", S, "appjson-path"),
-        (f"app-json:set {S} appjson-path dokku/{S}/app.json",),
-    ),
-    Drift(
-        "restart policy",
-        ("ps:set", S, "restart-policy", "no"),
-        (f"ps:set {S} restart-policy on-failure:10",),
-    ),
-    Drift(
-        "stop timeout",
-        ("ps:set", S, "stop-timeout-seconds", "5"),
-        (f"ps:set {S} stop-timeout-seconds 30",),
-    ),
-    Drift(
-        "retire wait",
-        ("checks:set", "router", "wait-to-retire", "60"),
-        ("checks:set router wait-to-retire 120",),
-    ),
-    Drift(
-        "global retire wait",
-        ("checks:set", "--global", "wait-to-retire", "5"),
-        ("checks:set api-monolith wait-to-retire 60", f"checks:set {S} wait-to-retire 60"),
-    ),
-    Drift("checks off", ("checks:disable", S, "web"), (f"checks:enable {S}",)),
-    Drift(
-        "scheduler",
-        ("scheduler:set", S, "selected", "null"),
-        (f"scheduler:set {S} selected docker-local", RESTART),
-        Effect.RESTART,
-    ),
-    Drift(
-        "network",
-        ("network:set", S, "attach-post-deploy"),
-        (f"network:set {S} attach-post-deploy internal", RESTART),
-        Effect.RESTART,
-    ),
-    Drift(
-        "initial network",
-        ("network:set", S, "initial-network", "other"),
-        (f"network:set {S} initial-network", RESTART),
-        Effect.RESTART,
-    ),
-    Drift(
-        "suffix of names",
-        ("network:set", S, "tld", "lan"),
-        (f"network:set {S} tld", RESTART),
-        Effect.RESTART,
-    ),
-    Drift(
-        "scale up",
-        ("ps:scale", "--skip-deploy", S, "web=5"),
-        (f"ps:scale {S} web=2",),
-        Effect.RESTART,
-    ),
-    Drift(
-        "scale of a stranger",
-        ("ps:scale", "--skip-deploy", S, "cron=1"),
-        (f"ps:scale {S} cron=0",),
-        Effect.RESTART,
-    ),
-    Drift(
-        "memory",
-        set_limit("web.limit.memory", "64m"),
-        (f"resource:limit --process-type web --memory 512m {S}", RESTART),
-        Effect.RESTART,
-    ),
-    Drift(
-        "no memory limit",
-        set_limit("worker.limit.memory", None),
-        (f"resource:limit --process-type worker --memory 512m {S}", RESTART),
-        Effect.RESTART,
-    ),
-    Drift(
-        "an extra limit",
-        set_limit("worker.limit.cpu", "1"),
-        (f"resource:limit --process-type worker --cpu clear {S}", RESTART),
-        Effect.RESTART,
-    ),
-    Drift("ports", foreign_port, (f"ports:set {S} http:80:8080", RESTART), Effect.RESTART),
-    Drift("proxy on", ("proxy:enable", S), (f"proxy:disable {S}",), Effect.RESTART),
-    Drift(
-        "a plain variable", app_config(S, "LOG_LEVEL", "debug"), (IMPORT, RESTART), Effect.RESTART
-    ),
-    Drift(
-        "a secret", app_config(S, "JWT_SECRETS", "stolen" * 8), (IMPORT, RESTART), Effect.RESTART
-    ),
-    Drift("a lost variable", app_config(S, "HOST", None), (IMPORT, RESTART), Effect.RESTART),
-    Drift(
-        "a lost store address", app_config(S, "REDIS_URL", None), (IMPORT, RESTART), Effect.RESTART
-    ),
-    Drift(
-        "a superuser address",
-        app_config(S, "CONTENT_DB_ADMIN_URL", "postgres://x"),
-        (f"config:unset --no-restart {S} CONTENT_DB_ADMIN_URL", RESTART),
-        Effect.RESTART,
-    ),
-    Drift(
-        "unlinked",
-        unlink,
-        (f"redis:link scenextras-cache {S} --alias REDIS --no-restart", RESTART),
-        Effect.RESTART,
-    ),
-    Drift(
-        "domains",
-        ("domains:add", "router", "other.example.com"),
-        ("domains:set router api.scenextras.com",),
-        Effect.RELOAD,
-    ),
-    Drift(
-        "nginx",
-        ("nginx:set", "router", "proxy-buffering", "on"),
-        ("nginx:set router proxy-buffering off", "proxy:build-config router"),
-        Effect.RELOAD,
-    ),
-    Drift(
-        "an nginx property of a stranger",
-        ("nginx:set", "router", "proxy-buffers", "8 8k"),
-        ("nginx:set router proxy-buffers", "proxy:build-config router"),
-        Effect.RELOAD,
-    ),
-    Drift(
-        "maintenance",
-        ("maintenance:enable", "router"),
-        ("maintenance:disable router",),
-        Effect.RELOAD,
-    ),
-    Drift("certificate", expire, ("letsencrypt:enable router",), Effect.RELOAD),
-    Drift(
-        "storage",
-        lose_mount,
-        ("storage:mount router router-state --container-dir /state", "ps:restart router"),
-        Effect.RESTART,
-    ),
-    Drift(
-        "autocreation",
-        ("apps:set", "--global", "disable-autocreation"),
-        ("apps:set --global disable-autocreation true",),
-    ),
-    Drift(
-        "letsencrypt account",
-        ("letsencrypt:set", "--global", "email", "x@y.z"),
-        ("letsencrypt:set --global email ops@scenextras.com",),
-    ),
-    Drift(
-        "store stopped",
-        stop_store,
-        (
-            "redis:start scenextras-cache",
-            "ps:restart api-monolith",
-            f"ps:restart {S}",
-            "ps:restart router",
-        ),
-        Effect.RESTART,
-    ),
-    Drift(
-        "store network",
-        ("postgres:set", "content-db", "post-create-network"),
-        (
-            "postgres:set content-db post-create-network internal",
-            "postgres:stop content-db",
-            "postgres:start content-db",
-            RESTART,
-        ),
-        Effect.INTERRUPT,
-    ),
-    Drift(
-        "role made superuser",
-        sql("content-db", "ALTER ROLE content_owner SUPERUSER;"),
-        ("postgres:connect content-db",),
-    ),
-    Drift(
-        "password changed",
-        sql("content-db", "ALTER ROLE content_owner PASSWORD 'other';"),
-        ("postgres:connect content-db",),
-    ),
-    Drift(
-        "right taken",
-        sql("content-db", "REVOKE CREATE ON SCHEMA public FROM content_owner;"),
-        ("postgres:connect content-db",),
-    ),
-)
-
-
-@pytest.mark.parametrize("drift", DRIFTS, ids=lambda drift: drift.name)
+@pytest.mark.parametrize("drift", [*DRIFTS, *MORE], ids=lambda drift: drift.name)
 async def test_a_drift_is_found_and_mended_with_the_fewest_commands(
     live: Applier, host: FakeHost, drift: Drift
 ) -> None:
@@ -343,13 +103,165 @@ async def test_a_drift_is_found_and_mended_with_the_fewest_commands(
         f"dokku {line}" for line in drift.lines
     ]
     sent = [line for line in host.changes() if not line.startswith("postgres:connect")]
-    assert sent == [line for line in drift.lines if not line.startswith("postgres:connect")]
+    lines = [line for line in drift.lines if not line.startswith("postgres:connect")]
+    assert sent == [" ".join(shlex.split(line)) for line in lines]
     assert outcome.remaining.changes == ()
     for name in APPS:
         app = host.state.apps[name]
         assert app.containers is not None
         assert app.running
         assert app.containers.scale == app.scale
+
+
+#: Which drift proves that a key of the manifest is watched; or, after `-`, why no host can differ in it.
+WATCHED: dict[type[BaseModel], dict[str, str]] = {
+    AppDokku: {
+        "public": "the proxy off",
+        "domains": "domains",
+        "letsencrypt": "certificate",
+        "maintenance": "maintenance",
+        "processes": "scale up",
+        "port": "ports",
+        "attach": "network",
+        "nginx": "nginx",
+        "links": "unlinked",
+        "common": "a lost variable",
+        "config": "a plain variable",
+        "storage": "storage",
+        "docker_options": "a Docker option",
+        "cron": "a suspended task",
+        "wait_to_retire_seconds": "retire wait",
+        "stop_timeout_seconds": "stop timeout",
+        "restart_policy": "restart policy",
+        "paths": "- says what a deploy compares",
+        "uses_shared": "- says what a deploy compares",
+        "deploy_after": "- an order of deploys",
+    },
+    Process: {"quantity": "scale up", "memory": "memory", "cpu": "an extra limit"},
+    Link: {
+        "store": "unlinked",
+        "env": "a lost store address",
+        "role": "role made superuser",
+        "rights": "right taken",
+        "alias": "a superuser address",
+        "querystring": "a query in an address",
+        "if_exists": "- whether a link is made",
+    },
+    Rights: {
+        "schema_name": "right taken",
+        "tables": "a table of another owner",
+        "rights": "right taken",
+        "functions": "a function",
+    },
+    Mount: {
+        "name": "storage",
+        "container_dir": "storage",
+        "host_dir": "- acts when the entry is made",
+        "chown": "- acts when the entry is made",
+        "mode": "- acts when the entry is made",
+        "size": "- acts when the entry is made",
+    },
+    DockerOption: {"phase": "a Docker option", "option": "a Docker option"},
+    CronTask: {"schedule": "- app.json decides; a plan says it", "command": "- app.json decides"},
+    Store: {
+        "kind": "- two kinds are two stores",
+        "image_version": "a newer image",
+        "image": "- acts when the store is made",
+        "settings": "a server setting",
+        "networks": "store network",
+        "memory_mb": "- Dokku does not report it; a hash is kept",
+        "shm_size": "- Dokku does not report it; a hash is kept",
+        "custom_env": "- Dokku does not report it; a hash is kept",
+        "expose": "an exposed port",
+        "backup": "a backup",
+    },
+    Backup: {"schedule": "a backup", "bucket": "a backup", "use_iam": "a backup"},
+    ConfigSource: {
+        "value": "a plain variable",
+        "env": "a secret",
+        "file": "a secret",
+        "command": "a secret",
+        "upstream": "an address of an app",
+        "optional": "- whether a variable is set",
+    },
+    DokkuSection: {
+        "host": "- where the host is",
+        "user": "- where the host is",
+        "ssh_port": "- where the host is",
+        "scheduler": "scheduler",
+        "network": "a network",
+        "deploy_branch": "deploy branch",
+        "dockerfile": "Dockerfile",
+        "container_port": "ports",
+        "letsencrypt_email": "letsencrypt account",
+        "letsencrypt_server": "the authority",
+        "image_paths": "- says what a deploy compares",
+        "shared_paths": "- says what a deploy compares",
+        "deploy_parallel": "- an order of deploys",
+        "common_config": "a lost variable",
+        "common_links": "unlinked",
+        "shared_store": "- which store it is",
+        "shared_rights": "a function",
+        "operator": "- which app it is",
+        "stores": "store stopped",
+        "apps": "stopped",
+        "k3s": "- another scheduler",
+    },
+    K3s: dict.fromkeys(K3s.model_fields, "- another scheduler"),
+}
+
+
+@pytest.mark.parametrize("model", WATCHED, ids=lambda model: model.__name__)
+def test_every_key_of_the_manifest_has_a_drift_or_a_reason(model: type[BaseModel]) -> None:
+    known = {drift.name for drift in (*DRIFTS, *MORE)}
+    assert set(WATCHED[model]) == set(model.model_fields)
+    for key, name in WATCHED[model].items():
+        assert name.startswith("- ") or name in known, (key, name)
+
+
+async def test_what_the_manifest_does_not_know_is_named_and_left_alone(
+    live: Applier, host: FakeHost
+) -> None:
+    app = host.state.apps[S]
+    app.docker_options["deploy"].append("--cap-add NET_ADMIN")
+    host.state.storage["by-hand"] = {"name": "by-hand", "host_path": "/x", "chown": ""}
+    app.mounts.append(("by-hand", "/x"))
+    app.app_json = {"cron": [{"schedule": "0 0 * * *", "command": "other"}]}
+    host.state.stores["postgres", "scenextras-db"].links.append("router")
+    host.state.stores["postgres", "content-db"].links.append("router")
+    plan = await live.plan(APPS)
+    assert plan.is_empty
+    notes = {(note.kind, note.subject): note.text for note in plan.notes if note.subject != "host"}
+    texts = " | ".join(note.text for note in plan.notes)
+    assert "Docker option of deploy left alone: --cap-add NET_ADMIN" in texts
+    assert "by-hand is mounted at /x" in texts
+    assert "15 4 * * * python -m services.content.sync is missing" in texts
+    assert "0 0 * * * other is too many" in texts
+    assert "dokku postgres:unlink content-db router" in notes[NoteKind.UNMANAGED, "app router"]
+
+
+async def test_an_app_that_a_phase_stopped_is_started_by_nothing(
+    live: Applier, host: FakeHost
+) -> None:
+    """A changed secret must not bring a retired app back; only its phase's way back does."""
+    await live.digests.keep({run_key(S): STOPPED})
+    host.execute(["ps:stop", S])
+    assert (await live.plan(APPS)).is_empty
+    host.log.clear()
+    app_config(S, "LOG_LEVEL", "debug")(host)
+    host.state.apps[S].scale["web"] = 7
+    host.state.stores["redis", "scenextras-cache"].status = "missing"
+    outcome = await live.apply(APPS)
+    sent = [line.split()[:2] for line in host.changes() if S in line.split()]
+    assert sent == [["--quiet", "config:import"], ["ps:scale", "--skip-deploy"]]
+    assert host.state.apps[S].stopped
+    assert any("was stopped by a phase" in n.text for n in (await live.plan(APPS)).notes) is False
+    assert outcome.remaining.is_empty
+    host.execute(["ps:start", S])
+    plan = await live.plan(APPS)
+    assert [str(one) for one in plan.commands] == [f"dokku ps:stop {S}"]
+    await live.digests.keep({run_key(S): STARTED})
+    assert (await live.plan(APPS)).is_empty
 
 
 async def test_every_property_of_the_manifest_is_watched(live: Applier, host: FakeHost) -> None:

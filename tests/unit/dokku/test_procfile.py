@@ -1,16 +1,13 @@
-"""Procfile and app.json as Dokku reads them, and the compose file."""
+"""Procfile, app.json and reports as Dokku writes and reads them."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-import yaml
 
 from migrate.dokku import reports
-from migrate.dokku.compose import compose_file
 from migrate.dokku.procfile import argv, json_with_comments, processes
-from shared.manifest import load_manifest
 
 
 def test_a_procfile_is_split_into_commands_and_comments_are_cut() -> None:
@@ -66,22 +63,3 @@ def test_the_information_of_a_store_is_read_from_its_lines() -> None:
         "exposed-ports": "",
         "version": "postgres:17.6",
     }
-
-
-def test_the_compose_file_has_every_app_and_store_on_the_same_names() -> None:
-    manifest = load_manifest()
-    data = yaml.safe_load(compose_file(manifest))
-    services = data["services"]
-    assert manifest.dokku is not None
-    assert set(manifest.dokku.stores) <= set(services)
-    router = services["router"]
-    assert router["environment"]["CHAT_URL"] == "http://chat-service.web:8080"
-    assert services["chat-service"]["networks"]["internal"]["aliases"] == ["chat-service.web"]
-    assert router["ports"] == ["8080:8080"]
-    assert "ports" not in services["chat-service"]
-    assert "PORT" not in services["chat-service-worker"]["environment"]
-    assert router["depends_on"]["router-release"] == {"condition": "service_completed_successfully"}
-    assert services["operator-console"]["profiles"] == ["tools"]
-    assert services["scenextras-db"]["image"] == "postgres:17.6"
-    text = compose_file(manifest)
-    assert "JWT_SECRETS: ${JWT_SECRETS:?is not set}" in text

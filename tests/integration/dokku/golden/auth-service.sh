@@ -3,7 +3,7 @@ dokku apps:set --global disable-autocreation true </dev/null
 dokku network:exists internal </dev/null >/dev/null 2>&1 || dokku network:create internal </dev/null
 
 # ---- store scenextras-db
-dokku postgres:exists scenextras-db </dev/null >/dev/null 2>&1 || dokku postgres:create scenextras-db --image-version 17.6 --config-options '-c wal_level=logical -c max_replication_slots=40 -c max_wal_senders=40' --post-create-network internal </dev/null
+dokku postgres:exists scenextras-db </dev/null >/dev/null 2>&1 || dokku postgres:create scenextras-db --image-version 17.6 --config-options '-c wal_level=logical -c max_replication_slots=40 -c max_wal_senders=40 -c wal_retrieve_retry_interval=500ms' --post-create-network internal </dev/null
 dokku postgres:connect scenextras-db <<SQL
 BEGIN;
 DO \$\$ BEGIN CREATE ROLE "auth"; EXCEPTION WHEN duplicate_object THEN NULL; END \$\$;
@@ -25,13 +25,14 @@ dokku builder:set auth-service selected dockerfile </dev/null
 dokku builder-dockerfile:set auth-service dockerfile-path dokku/Dockerfile </dev/null
 dokku ps:set auth-service procfile-path dokku/auth-service/Procfile </dev/null
 dokku app-json:set auth-service appjson-path dokku/auth-service/app.json </dev/null
+dokku ps:set auth-service stop-timeout-seconds 60 </dev/null
 dokku network:set auth-service attach-post-deploy internal </dev/null
 dokku ports:set auth-service http:80:8080 </dev/null
 dokku redis:links scenextras-cache </dev/null | grep -qx auth-service || dokku redis:link scenextras-cache auth-service --alias REDIS --no-restart </dev/null
 dokku rabbitmq:links scenextras-queue </dev/null | grep -qx auth-service || dokku rabbitmq:link scenextras-queue auth-service --alias RABBITMQ --no-restart </dev/null
 dokku postgres:links scenextras-db </dev/null | grep -qx auth-service || dokku postgres:link scenextras-db auth-service --alias SCENEXTRAS_DB_ADMIN --no-restart </dev/null
 dokku config:unset --no-restart auth-service SCENEXTRAS_DB_ADMIN_URL </dev/null
-ALLOWED_ORIGINS=https://scenextras.com,https://www.scenextras.com ENVIRONMENT=production HOST=0.0.0.0 JWT_SECRETS="$JWT_SECRETS" LOG_LEVEL=info PROVIDERS=live PUBLIC_BASE_URL=https://api.scenextras.com SHARED_DATABASE_URL="postgresql://auth:${auth_password}@dokku-postgres-scenextras-db:5432/scenextras_db" json_of ALLOWED_ORIGINS ENVIRONMENT HOST JWT_SECRETS LOG_LEVEL PROVIDERS PUBLIC_BASE_URL SHARED_DATABASE_URL |
+ALLOWED_ORIGINS=https://scenextras.com,https://www.scenextras.com ENVIRONMENT=production HOST=0.0.0.0 JWT_SECRETS="$JWT_SECRETS" LOG_LEVEL=info OWNER_API_URL=http://router.web:8080 PROVIDERS=live PUBLIC_BASE_URL=https://api.scenextras.com SHARED_DATABASE_URL="postgresql://auth:${auth_password}@dokku-postgres-scenextras-db:5432/scenextras_db" json_of ALLOWED_ORIGINS ENVIRONMENT HOST JWT_SECRETS LOG_LEVEL OWNER_API_URL PROVIDERS PUBLIC_BASE_URL SHARED_DATABASE_URL |
   dokku --quiet config:import --no-restart --format json auth-service -
 dokku resource:limit --process-type web --memory 512m auth-service </dev/null
 dokku resource:limit --process-type worker --memory 256m auth-service </dev/null

@@ -3,7 +3,7 @@ dokku apps:set --global disable-autocreation true </dev/null
 dokku network:exists internal </dev/null >/dev/null 2>&1 || dokku network:create internal </dev/null
 
 # ---- store scenextras-db
-dokku postgres:exists scenextras-db </dev/null >/dev/null 2>&1 || dokku postgres:create scenextras-db --image-version 17.6 --config-options '-c wal_level=logical -c max_replication_slots=40 -c max_wal_senders=40' --post-create-network internal </dev/null
+dokku postgres:exists scenextras-db </dev/null >/dev/null 2>&1 || dokku postgres:create scenextras-db --image-version 17.6 --config-options '-c wal_level=logical -c max_replication_slots=40 -c max_wal_senders=40 -c wal_retrieve_retry_interval=500ms' --post-create-network internal </dev/null
 dokku postgres:connect scenextras-db <<SQL
 BEGIN;
 DO \$\$ BEGIN CREATE ROLE "content"; EXCEPTION WHEN duplicate_object THEN NULL; END \$\$;
@@ -13,7 +13,7 @@ COMMIT;
 SQL
 
 # ---- store content-db
-dokku postgres:exists content-db </dev/null >/dev/null 2>&1 || dokku postgres:create content-db --image-version 17.6 --config-options '-c wal_level=logical' --post-create-network internal </dev/null
+dokku postgres:exists content-db </dev/null >/dev/null 2>&1 || dokku postgres:create content-db --image-version 17.6 --config-options '-c wal_level=logical -c wal_retrieve_retry_interval=500ms' --post-create-network internal </dev/null
 dokku postgres:connect content-db <<SQL
 BEGIN;
 DO \$\$ BEGIN CREATE ROLE "content_owner"; EXCEPTION WHEN duplicate_object THEN NULL; END \$\$;
@@ -36,6 +36,7 @@ dokku builder:set content-service selected dockerfile </dev/null
 dokku builder-dockerfile:set content-service dockerfile-path dokku/Dockerfile </dev/null
 dokku ps:set content-service procfile-path dokku/content-service/Procfile </dev/null
 dokku app-json:set content-service appjson-path dokku/content-service/app.json </dev/null
+dokku ps:set content-service stop-timeout-seconds 60 </dev/null
 dokku network:set content-service attach-post-deploy internal </dev/null
 dokku ports:set content-service http:80:8080 </dev/null
 dokku redis:links scenextras-cache </dev/null | grep -qx content-service || dokku redis:link scenextras-cache content-service --alias REDIS --no-restart </dev/null
