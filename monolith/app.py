@@ -42,6 +42,7 @@ def build_app(settings: Settings, domains: Sequence[Domain] = DOMAINS) -> FastAP
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,  # no part of the public contract; `app.openapi()` still describes it
     )
     app.state.context = context
     app.state.domains = tuple(domains)

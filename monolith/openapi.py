@@ -83,8 +83,8 @@ def _build(app: FastAPI) -> dict[str, Any]:
                 "description": "Error",
                 "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
             }
-        if "416" in answers:
-            answers["416"]["content"] = answers["404"]["content"]
+        for status_text in {"416", "502"} & set(answers):
+            answers[status_text]["content"] = answers["404"]["content"]
         if contract.auth in SECURED:
             operation["security"] = [{SECURED[contract.auth]: []}]
     return built

@@ -118,6 +118,7 @@ async def media_get(call: CurrentCall, media_id: Identifier) -> Response:
         206: {"description": "Part of the bytes", "content": {t: {} for t in IMAGE_TYPES}},
         304: {"description": "Not modified"},
         416: {"description": "Range outside of the file"},
+        502: {"description": "The storage failed"},
     },
 )
 async def content(call: CurrentCall, media_id: Identifier) -> Response:

@@ -49,6 +49,7 @@ from shared.contract.routes import PublicRoutes, public_routes
 from shared.settings import AppSettings
 from shared.web import health
 from shared.web.context import context_of
+from shared.web.description import describe
 from shared.web.edge import Edge
 from shared.web.endpoints import EndpointError, ServiceRouter
 from shared.web.error_responses import error_response
@@ -93,6 +94,8 @@ def create_service_app(
         middleware=_middleware(name, settings, routers, maintenance, contract or public_routes()),
     )
     _add_endpoints(app, routers)
+    endpoints = [endpoint for router in routers for endpoint in router.endpoints]
+    describe(app, endpoints, contract or public_routes())
     return app
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from shared.manifest import load_manifest
 
 ROOT = Path(__file__).parents[2]
-CONTRACT = tomllib.loads((Path(__file__).parent / "api.routes.toml").read_text(encoding="utf-8"))
+CONTRACT = tomllib.loads((ROOT / "shared/contract/routes.toml").read_text(encoding="utf-8"))
 #: `/health` is each app's own; the router answers it for itself on the public host.
 OWN_ANSWER = {"system.health"}
 
