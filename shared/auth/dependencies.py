@@ -92,6 +92,13 @@ def requires_role(role: Role) -> Callable[[HTTPConnection], Awaitable[Principal]
     return principal_of_role
 
 
+async def requires_aal2(connection: HTTPConnection) -> User:
+    """The calling user, or 403 without a second factor."""
+    user = await current_user(connection)
+    _admission(connection).require_assurance(user.principal)
+    return user
+
+
 service_only = requires_role("service_role")
 
 CurrentUser = Annotated[User, Depends(current_user)]

@@ -12,7 +12,13 @@ import httpx
 from fastapi import Depends, FastAPI, File, Form, Query, Request, Response, UploadFile
 from fastapi.responses import StreamingResponse
 
-from shared.auth.dependencies import CurrentUser, OptionalUser, ServiceCaller
+from shared.auth.dependencies import (
+    CurrentUser,
+    OptionalUser,
+    ServiceCaller,
+    User,
+    requires_aal2,
+)
 from shared.contract.values import Id, Integer, RequestModel, Text, Timestamp, WireModel
 from shared.errors import insufficient_quota, not_found, provider_failed
 from shared.settings import AppSettings, load_settings
@@ -140,6 +146,15 @@ def sample_router(calls: list[str]) -> ServiceRouter:
     @router.endpoint("media.delete")
     async def remove(media_id: Id, user: CurrentUser) -> None:
         calls.append("delete")
+
+    @router.endpoint("payments.portal")
+    async def portal(user: CurrentUser, body: Talk) -> Seen:
+        calls.append("portal")
+        return Seen(user_id=user.id)
+
+    @router.endpoint("auth.logout")
+    async def logout(user: Annotated[User, Depends(requires_aal2)]) -> None:
+        calls.append("logout")
 
     @router.endpoint("analytics.platform")
     async def platform(caller: ServiceCaller) -> Seen:
