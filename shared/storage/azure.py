@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import ContentSettings
-from azure.storage.blob.aio import BlobClient, BlobServiceClient, ContainerClient
+from azure.storage.blob.aio import BlobClient, BlobServiceClient, ContainerClient, LinearRetry
 
 from shared.errors import provider_failed, provider_timed_out
 from shared.storage.interface import check_key
@@ -20,6 +20,8 @@ T = TypeVar("T")
 CALL_SECONDS = 9.0
 CONNECT_SECONDS = 3
 RETRIES = 2
+#: Before each of them, in seconds; the SDK's own pauses (15 s and more) outlast a request.
+RETRY_PAUSE_SECONDS = 1
 
 
 class AzureBlobs:
@@ -97,8 +99,9 @@ async def open_azure(connection_string: str, container: str) -> AsyncIterator[Az
     """
     async with BlobServiceClient.from_connection_string(
         connection_string,
-        retry_total=RETRIES,
-        retry_connect=RETRIES,
+        retry_policy=LinearRetry(
+            backoff=RETRY_PAUSE_SECONDS, retry_total=RETRIES, random_jitter_range=0
+        ),
         connection_timeout=CONNECT_SECONDS,
         read_timeout=CALL_SECONDS,
     ) as service:
