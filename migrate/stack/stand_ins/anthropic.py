@@ -40,7 +40,7 @@ def anthropic_app(settings: StandInSettings) -> FastAPI:
             return body
         if not body.get("max_tokens"):
             return _error(400, "invalid_request_error", "max_tokens: Field required")
-        full = script_of(_last_text(body))
+        full = script_of(_last_text(body), "anthropic")
         script = shortened(full, body["max_tokens"])
         if script.has("timeout"):
             await asyncio.sleep(settings.hold_seconds)

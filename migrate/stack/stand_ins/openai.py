@@ -42,7 +42,7 @@ def openai_app(settings: StandInSettings) -> FastAPI:
             return body
         if not body.get("model") or not body.get("messages"):
             return error(400, "you must provide a model and messages", "invalid_request_error")
-        full = script_of(_last_text(body))
+        full = script_of(_last_text(body), "openai")
         script = shortened(full, body.get("max_completion_tokens") or body.get("max_tokens"))
         if (refused := await refusal(script, settings)) is not None:
             return refused

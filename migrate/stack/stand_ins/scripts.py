@@ -3,7 +3,7 @@
 `[[fail]]` 500, `[[limit]]` 429 with Retry-After, `[[overloaded]]` 529 (503 where that is unknown),
 `[[fail-mid]]` an error after two deltas, `[[disconnect]]` the line is cut after two deltas, `[[slow]]`
 a pause before the answer, `[[timeout]]` no answer for a long time, `[[think]]` a thinking block first,
-`[[reject]]` is flagged by moderation.
+`[[reject]]` is flagged by moderation. `[[anthropic:fail]]` is for that vendor alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import re
 from dataclasses import dataclass
 
-_MARKER = re.compile(r"\[\[([a-z-]+)\]\]\s*")
+_MARKER = re.compile(r"\[\[(?:([a-z]+):)?([a-z-]+)\]\]\s*")
 #: Deltas before a stream fails or is cut.
 DELTAS_BEFORE_END = 2
 
@@ -37,11 +37,12 @@ class Script:
         return self.has("fail-mid") or self.has("disconnect")
 
 
-def script_of(prompt: str) -> Script:
+def script_of(prompt: str, vendor: str = "") -> Script:
     """The reply to a prompt is `heard: ` and its text, cut before each space."""
     text = _MARKER.sub("", prompt).strip()
     reply = f"heard: {text}"
-    return Script(frozenset(_MARKER.findall(prompt)), tuple(re.split(r"(?= )", reply)))
+    markers = frozenset(name for whose, name in _MARKER.findall(prompt) if whose in ("", vendor))
+    return Script(markers, tuple(re.split(r"(?= )", reply)))
 
 
 def tokens_of(text: str) -> int:

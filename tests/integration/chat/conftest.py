@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -67,13 +69,15 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
-    async with asyncio.timeout(20):
-        while not server.started:
-            assert not task.done()
-            await asyncio.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    await task
+    try:
+        async with asyncio.timeout(20):
+            while not server.started:
+                assert not task.done()
+                await asyncio.sleep(0.01)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
 
 
 @dataclass
@@ -146,3 +150,24 @@ async def ana(urls: dict[str, str], sql: asyncpg.Connection) -> AsyncIterator[Pe
         transport=transport, base_url="http://chat.test", timeout=20
     ) as client:
         yield await People(client, sql).new()
+
+
+def events_of(text: str) -> list[tuple[str, Any]]:
+    """Names and data of an event stream, after a look at its form and numbering."""
+    found = []
+    for number, block in enumerate(text.strip().split("\n\n"), start=1):
+        first, second, third = block.split("\n")
+        assert first == f"id: {number}"
+        assert second.startswith("event: ")
+        assert third.startswith("data: ")
+        found.append((second[7:], json.loads(third[6:])))
+    return found
+
+
+async def stored(sql: asyncpg.Connection, person: Person) -> list[asyncpg.Record]:
+    """All messages in somebody's conversations."""
+    return await sql.fetch(
+        "SELECT m.* FROM messages m JOIN conversations c ON c.id = m.conversation_id"
+        " WHERE c.user_id = $1 ORDER BY c.created_at, m.seq",
+        uuid.UUID(person.id),
+    )
