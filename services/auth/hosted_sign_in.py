@@ -152,6 +152,8 @@ class HostedSignIn:
         account = await repository.find_by_email(connection, email)
         if account is not None and account.id == known and not account.confirmed:
             await confirm_account(connection, known, PROVIDER)
+        else:  # Supabase's webhook has made the account before its referral was noted
+            await referrals.confirm_pending(connection, known)
         return known
 
 

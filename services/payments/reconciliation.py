@@ -55,6 +55,7 @@ class Reconciliation:
         self._database = database
         self._books = books
         self._processor = processor
+        self._types = sorted(stripe_handlers())
 
     async def run(self, days: float = EVENT_DAYS) -> Findings:
         """Fetch missed events of the last days, then compare every subscription.
@@ -63,7 +64,7 @@ class Reconciliation:
         """
         run = _Run()
         since = datetime.now(UTC) - timedelta(days=days)
-        async for event in self._books.events(since, sorted(stripe_handlers())):
+        async for event in self._books.events(since, self._types):
             await self._take(event, run)
         # Changes of this second may be newer than the pages that are read now: they win.
         asked_at = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=1)
@@ -84,6 +85,8 @@ class Reconciliation:
 
     async def _take(self, event: Mapping[str, Any], run: _Run) -> None:
         """Store an event that was never received, and apply it."""
+        if event.get("type") not in self._types:
+            return
         delivery = Delivery(
             "stripe",
             str(event["id"]),

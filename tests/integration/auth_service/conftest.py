@@ -1,0 +1,69 @@
+"""The auth service on real servers, with the reference providers or with stand-ins of the vendors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+
+from services.auth.settings import AuthSettings
+from shared.manifest import load_manifest
+from shared.ratelimit.buckets import parse_rate_limits
+from tests.integration.stand_ins.conftest import process, stand_ins
+from tests.support.people import SECRET, STANDARD_SECRET
+from tests.support.platform_database import one_for_all
+
+__all__ = ["process", "stand_ins"]  # fixtures of the stand-ins
+
+MANIFEST = load_manifest()
+WAIT_SECONDS = 15.0
+
+
+@pytest.fixture(scope="module")
+def dsn(postgres_url: str) -> Iterator[str]:
+    with one_for_all(postgres_url) as made:
+        yield made
+
+
+@pytest.fixture
+async def database(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of the test's own, after what other tests left is gone."""
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("TRUNCATE users, webhook_inbox, outbox, inbox CASCADE")
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def values(dsn: str, redis_url: str, rabbitmq_url: str) -> dict[str, Any]:
+    """What every process of the service is told."""
+    return {
+        "shared_database_url": SecretStr(dsn),
+        "redis_url": SecretStr(redis_url),
+        "rabbitmq_url": SecretStr(rabbitmq_url),
+        "jwt_secrets": (SecretStr(SECRET),),
+        "rate_limits": parse_rate_limits("off"),
+        "webhook_secrets_supabase": (SecretStr(STANDARD_SECRET),),
+        "webhook_secrets_clerk": (SecretStr(STANDARD_SECRET),),
+    }
+
+
+@pytest.fixture
+def web_settings(values: dict[str, Any]) -> Callable[..., AuthSettings]:
+    return lambda **changes: AuthSettings(**(values | changes))
+
+
+async def until(look: Callable[[], Awaitable[object]], wanted: object) -> None:
+    """Wait for what comes through deliveries."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while await look() != wanted:
+            await asyncio.sleep(0.02)
+
+
+async def kinds(database: asyncpg.Connection) -> list[str]:
+    """Types of what was published, in order."""
+    return [row["type"] for row in await database.fetch("SELECT type FROM outbox ORDER BY id")]

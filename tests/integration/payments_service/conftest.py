@@ -1,0 +1,77 @@
+"""The payments service on real servers, with the reference provider or with Stripe's stand-in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from services.payments.settings import PaymentsSettings, PaymentsWorkerSettings
+from shared.manifest import load_manifest
+from shared.ratelimit.buckets import parse_rate_limits
+from tests.integration.stand_ins.conftest import process, stand_ins
+from tests.support.people import SECRET, STRIPE_SECRET, People
+from tests.support.platform_database import one_for_all
+
+__all__ = ["process", "stand_ins"]  # fixtures of the stand-ins
+
+MANIFEST = load_manifest()
+WAIT_SECONDS = 15.0
+
+
+@pytest.fixture(scope="module")
+def dsn(postgres_url: str) -> Iterator[str]:
+    with one_for_all(postgres_url) as made:
+        yield made
+
+
+@pytest.fixture
+async def database(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of the test's own, after what other tests left is gone."""
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(
+        "TRUNCATE users, webhook_inbox, outbox, inbox, promo_codes, idempotency_keys CASCADE"
+    )
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def values(dsn: str, redis_url: str, rabbitmq_url: str) -> dict[str, Any]:
+    """What every process of the service is told."""
+    return {
+        "shared_database_url": SecretStr(dsn),
+        "redis_url": SecretStr(redis_url),
+        "rabbitmq_url": SecretStr(rabbitmq_url),
+        "jwt_secrets": (SecretStr(SECRET),),
+        "rate_limits": parse_rate_limits("off"),
+        "allowed_origins": ("https://app.example.com",),
+        "webhook_secrets_stripe": (SecretStr(STRIPE_SECRET),),
+    }
+
+
+@pytest.fixture
+def web_settings(values: dict[str, Any]) -> Callable[..., PaymentsSettings]:
+    return lambda **changes: PaymentsSettings(**(values | changes))
+
+
+@pytest.fixture
+def worker_settings(values: dict[str, Any]) -> Callable[..., PaymentsWorkerSettings]:
+    return lambda **changes: PaymentsWorkerSettings(**(values | changes))
+
+
+def people_of(client: httpx.AsyncClient, database: asyncpg.Connection) -> People:
+    return People(client, database)
+
+
+async def until(look: Callable[[], Any], wanted: object) -> None:
+    """Wait for what comes through deliveries."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while (found := await look()) != wanted:
+            await asyncio.sleep(0.02)
+            last = found  # noqa: F841 - shown by pytest when the time is over

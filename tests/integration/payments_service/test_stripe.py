@@ -1,0 +1,207 @@
+"""The service with Stripe's own client against its stand-in: buttons, deliveries, reconciliation."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from services.payments.app import build
+from services.payments.reconcile import reconcile
+from services.payments.settings import PaymentsSettings, PaymentsWorkerSettings
+from tests.integration.payments_service.conftest import MANIFEST, people_of, until
+from tests.integration.stand_ins.conftest import StandIns
+from tests.support.people import STRIPE_SECRET, Person, error_code
+from tests.support.served_app import served
+
+# stripe's asynchronous httpx client passes `data=` where httpx wants `content=`
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning")
+
+SUBSCRIPTION = "/api/payments/subscription"
+KEY = {"Authorization": "Bearer sk_test_stand_in"}
+CHECKOUT = "/api/payments/create-checkout-session"
+
+
+def live(stand_ins: StandIns) -> dict[str, Any]:
+    """Settings of a process that asks the stand-in as if it were Stripe."""
+    return {
+        "providers": "live",
+        "stripe_secret_key": SecretStr("sk_test_stand_in"),
+        "stripe_api_base": f"{stand_ins.url}/stripe",
+    }
+
+
+@pytest.fixture
+async def client(
+    web_settings: Callable[..., PaymentsSettings],
+    stand_ins: StandIns,
+    database: asyncpg.Connection,
+) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(build(web_settings(**live(stand_ins)), MANIFEST)) as client:
+        yield client
+
+
+def deliver(stand_ins: StandIns, client: httpx.AsyncClient) -> None:
+    """From now on the stand-in's deliveries come to the service."""
+    stand_ins.direct("stripe", f"{client.base_url}/api/payments/webhook", STRIPE_SECRET)
+
+
+async def pay(stand_ins: StandIns, person: Person, price_id: str = "price_pro") -> None:
+    """What a person does on the provider's page."""
+    answer = await person.post(CHECKOUT, json={"price_id": price_id})
+    assert answer.status_code == 200, answer.text
+    session_id = answer.json()["session_id"]
+    async with httpx.AsyncClient(base_url=stand_ins.url) as browser:
+        paid = await browser.post(f"/stripe/checkout/{session_id}/pay")
+    assert paid.status_code == 303
+
+
+def at_stripe(stand_ins: StandIns, path: str, **form: str) -> Any:
+    """What the stand-in answers to the holder of the key; a form is posted."""
+    address, method = f"{stand_ins.url}/stripe/v1/{path}", "POST" if form else "GET"
+    return httpx.request(method, address, data=form or None, headers=KEY).json()
+
+
+async def shown(person: Person) -> Any:
+    return (await person.get(SUBSCRIPTION)).json()
+
+
+async def kinds(database: asyncpg.Connection) -> list[str]:
+    rows = await database.fetch(
+        "SELECT DISTINCT type FROM outbox WHERE type LIKE 'subscription.%'"
+        " AND type <> 'subscription.renewed' ORDER BY type"  # a new price begins a new period
+    )
+    return [row["type"] for row in rows]
+
+
+async def test_a_purchase_and_every_change_of_it_go_through_the_client_of_stripe(
+    client: httpx.AsyncClient, stand_ins: StandIns, database: asyncpg.Connection
+) -> None:
+    deliver(stand_ins, client)
+    ana = await people_of(client, database).new()
+    await pay(stand_ins, ana)
+
+    async def state() -> tuple[Any, ...]:
+        told = await shown(ana)
+        return told["status"], told["tier"], told["provider"]
+
+    await until(state, ("active", 1, "stripe"))
+    assert (await shown(ana))["current_period_end"] is not None
+    again = await ana.post(CHECKOUT, json={"price_id": "price_max"})
+    assert error_code(again) == "SUBSCRIPTION_STATE"
+
+    upgraded = await ana.post(f"{SUBSCRIPTION}/upgrade", json={"tier": 2})
+    assert (upgraded.json()["tier"], upgraded.json()["price_id"]) == (2, "price_max")
+    lowered = await ana.post(f"{SUBSCRIPTION}/downgrade", json={"tier": 1})
+    assert (lowered.json()["tier"], lowered.json()["pending_tier"]) == (2, 1)
+    soon = (datetime.now(UTC) + timedelta(days=3)).isoformat()
+    paused = await ana.post(f"{SUBSCRIPTION}/pause", json={"resumes_at": soon})
+    assert (paused.json()["status"], paused.json()["tier"]) == ("paused", 0)
+    assert (await ana.post(f"{SUBSCRIPTION}/resume")).json()["status"] == "active"
+    assert (await ana.post(f"{SUBSCRIPTION}/cancel")).json()["cancel_at_period_end"] is True
+    portal = await ana.post("/api/payments/billing-portal")
+    assert portal.json()["url"].startswith(f"{stand_ins.url}/stripe/portal/")
+    ended = await ana.post(f"{SUBSCRIPTION}/cancel", json={"at_period_end": False})
+    assert (ended.json()["status"], ended.json()["tier"]) == ("cancelled", 0)
+
+    async def open_deliveries() -> int:
+        return int(
+            await database.fetchval(
+                "SELECT count(*) FROM webhook_inbox WHERE status NOT IN ('processed', 'ignored')"
+            )
+        )
+
+    await until(open_deliveries, 0)
+    assert await state() == ("cancelled", 0, "stripe")
+    assert await kinds(database) == [
+        "subscription.cancelled",
+        "subscription.created",
+        "subscription.paused",
+        "subscription.resumed",
+        "subscription.upgraded",
+    ]
+    customers = at_stripe(stand_ins, "customers")["data"]
+    assert [one["metadata"] for one in customers] == [{"user_id": ana.id}]
+
+
+async def test_a_declined_card_changes_nothing(
+    client: httpx.AsyncClient, stand_ins: StandIns, database: asyncpg.Connection
+) -> None:
+    people = people_of(client, database)
+    ana = await people.new()
+    await pay(stand_ins, ana)
+    subscription = at_stripe(stand_ins, "subscriptions")["data"][0]
+    await people.subscribe(ana.id, 1, provider_subscription_id=subscription["id"])
+    customer = f"customers/{subscription['customer']}"
+    at_stripe(stand_ins, customer, email="ana+declined@example.com")
+    answer = await ana.post(f"{SUBSCRIPTION}/upgrade", json={"tier": 2})
+    assert (answer.status_code, error_code(answer)) == (402, "PAYMENT_FAILED")
+    assert answer.json()["error"]["details"]["decline_code"]
+    assert (await shown(ana))["tier"] == 1
+
+
+async def test_an_unreachable_stripe_is_a_failed_provider_and_no_lost_row(
+    web_settings: Callable[..., PaymentsSettings], database: asyncpg.Connection
+) -> None:
+    settings = web_settings(
+        providers="live",
+        stripe_secret_key=SecretStr("sk_test_nobody"),
+        stripe_api_base="http://127.0.0.1:9",
+    )
+    async with served(build(settings, MANIFEST)) as client:
+        people = people_of(client, database)
+        ana = await people.new(tier=1)
+        answer = await ana.post(f"{SUBSCRIPTION}/cancel")
+        assert (answer.status_code, error_code(answer)) == (504, "PROVIDER_TIMEOUT")
+        assert answer.json()["error"]["details"] == {"provider_kind": "payment"}
+        assert (await shown(ana))["cancel_at_period_end"] is False
+
+
+async def test_the_reconciliation_finds_what_was_never_delivered_and_then_nothing(
+    client: httpx.AsyncClient,
+    stand_ins: StandIns,
+    database: asyncpg.Connection,
+    worker_settings: Callable[..., PaymentsWorkerSettings],
+) -> None:
+    ana = await people_of(client, database).new()
+    await pay(stand_ins, ana)  # nobody listens to the stand-in
+    assert (await shown(ana))["status"] == "none"
+    settings = worker_settings(**live(stand_ins))
+    found = await reconcile(settings, days=1)
+    assert (found.subscriptions, found.problems) == (1, ())
+    assert found.missed_events >= 3
+    assert (await shown(ana))["tier"] == 1
+    assert await database.fetchval("SELECT count(*) FROM payment_transactions") == 1
+    events = await database.fetchval("SELECT count(*) FROM outbox")
+    again = await reconcile(settings, days=1)
+    assert (again.missed_events, again.repaired, again.problems) == (0, 0, ())
+    assert await database.fetchval("SELECT count(*) FROM outbox") == events
+
+
+async def test_the_reconciliation_repairs_state_and_names_what_a_person_must_look_at(
+    client: httpx.AsyncClient,
+    stand_ins: StandIns,
+    database: asyncpg.Connection,
+    worker_settings: Callable[..., PaymentsWorkerSettings],
+) -> None:
+    people = people_of(client, database)
+    ana, ben = await people.new(), await people.new()
+    await pay(stand_ins, ana)
+    await pay(stand_ins, ben)
+    stranger = await people.subscribe(ben.id, 2)
+    settings = worker_settings(**live(stand_ins))
+    await reconcile(settings, days=1)
+    await database.execute(
+        "UPDATE subscriptions SET status = 'past_due', provider_updated_at = now() - interval '1 h'"
+        " WHERE user_id = $1",
+        ana.id,
+    )
+    found = await reconcile(settings, days=1)
+    assert found.repaired == 1
+    assert (await shown(ana))["status"] == "active"
+    assert [one for one, _ in found.problems] == [stranger]
