@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from monolith.app import build_app
 from shared.control.model import FlagChange
 from shared.control.store import ControlStore
-from tests.contracts.api.sides import WAIT_SECONDS, Running, listen, serve, until_ready
+from tests.contracts.api.sides import HOOKS, WAIT_SECONDS, Running, listen, serve, until_ready
 from tests.contracts.api.world import (
     MANIFEST,
     ORIGIN,
@@ -54,7 +54,9 @@ async def run_behind_router(world: World) -> AsyncIterator[Running]:
         stack.push_async_callback(_set_flags, world, services, 0.0)
         await stack.enter_async_context(_router(world, port, admin_port, addresses))
         http = await stack.enter_async_context(
-            httpx.AsyncClient(base_url=url, timeout=WAIT_SECONDS, trust_env=False)
+            httpx.AsyncClient(
+                base_url=url, timeout=WAIT_SECONDS, trust_env=False, event_hooks=HOOKS
+            )
         )
         yield Running(http, http, url, port, lambda: None)
 

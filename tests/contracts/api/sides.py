@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from monolith.__main__ import FRAME_BYTES_MAX, Server
 from monolith.app import build_app, context_of
 from shared.routing.from_manifest import route_table
+from tests.contracts.api.conformance import conform
 from tests.contracts.api.effects import Workers, open_workers
 from tests.contracts.api.world import (
     MANIFEST,
@@ -30,6 +31,7 @@ from tests.contracts.api.world import (
 )
 
 WAIT_SECONDS = 20.0
+HOOKS = {"response": [conform]}
 SERVICE_FRAME_BYTES = 64 * 1024  # as shared/web/serve.py: the endpoint itself refuses above 16 KiB
 
 
@@ -111,7 +113,7 @@ async def _running(world: World, services: Sequence[str]) -> AsyncIterator[Runni
         )
         transport = httpx.ASGITransport(both)
         client = await stack.enter_async_context(
-            httpx.AsyncClient(transport=transport, base_url="http://test")
+            httpx.AsyncClient(transport=transport, base_url="http://test", event_hooks=HOOKS)
         )
         http = await stack.enter_async_context(
             httpx.AsyncClient(base_url=url, timeout=WAIT_SECONDS)
