@@ -127,7 +127,7 @@ async def test_a_store_that_fails_is_a_failed_provider_and_leaves_no_half(tmp_pa
         {"provider_kind": "storage"},
     )
     assert "eA==" not in caught.value.message
-    assert list((tmp_path / "media").iterdir()) == []  # noqa: ASYNC240 - after the fact
+    assert list((tmp_path / "media").iterdir()) == []
 
 
 async def test_a_folder_that_is_a_file_is_a_failed_provider(tmp_path: Path) -> None:
