@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import re
-
 from migrate.doctor.finding import Finding
 from migrate.events_desk import EventsDesk
 from shared.errors import StranglerError
 from shared.events import outbox
 from shared.events.outbox import OutboxLag
-from shared.events.rabbitmq.inspection import broker_version, differences, queue_states
+from shared.events.rabbitmq.inspection import broker_facts, differences, queue_states
+from shared.events.rabbitmq.versions import BrokerFacts, is_newer_than_known, shortcomings
 from shared.placement.session import begin
 
 #: Oldest due outbox row that is still healthy, in seconds: the contract promises effects within 5.
 OLDEST_SECONDS = 5.0
-#: Quorum queues with message TTL and at-least-once dead-lettering exist since this version.
-LOWEST_VERSION = (3, 10)
 
 
 async def findings(desk: EventsDesk) -> list[Finding]:
     """Everything about events that an operator should know, the good and the bad."""
     found: list[Finding] = []
     try:
-        found.append(_version(await broker_version(desk.broker)))
+        found += _version(await broker_facts(desk.broker))
         found += await _queues(desk)
     except StranglerError as error:
         found.append(Finding("error", "broker", error.message))
@@ -38,14 +35,13 @@ async def findings(desk: EventsDesk) -> list[Finding]:
     return found
 
 
-def _version(text: str) -> Finding:
-    match = re.search(r"(\d+)\.(\d+)", text)
-    version = (int(match[1]), int(match[2])) if match else (0, 0)
-    if version < LOWEST_VERSION:
-        return Finding(
-            "error", "broker", f"{text} is older than 3.10: no message TTL on quorum queues"
-        )
-    return Finding("ok", "broker", text)
+def _version(facts: BrokerFacts) -> list[Finding]:
+    if problems := shortcomings(facts):
+        return [Finding("error", "broker", problem) for problem in problems]
+    if is_newer_than_known(facts):
+        text = f"{facts} is newer than this code knows; read its release notes about quorum queues"
+        return [Finding("warning", "broker", text)]
+    return [Finding("ok", "broker", str(facts))]
 
 
 async def _queues(desk: EventsDesk) -> list[Finding]:

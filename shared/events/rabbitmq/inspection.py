@@ -14,6 +14,7 @@ from shared.events.rabbitmq.broker import RabbitBroker
 from shared.events.rabbitmq.declare import NOT_FOUND, declare, exists
 from shared.events.rabbitmq.link import ChannelRefusedError, Connection, call, open_channel, within
 from shared.events.rabbitmq.subscription import to_delivery
+from shared.events.rabbitmq.versions import BrokerFacts, read_facts
 from shared.events.topology import Topology
 
 
@@ -48,11 +49,10 @@ async def queue_states(broker: RabbitBroker, names: Iterable[str]) -> tuple[Queu
     return tuple(found)
 
 
-async def broker_version(broker: RabbitBroker) -> str:
-    """Product and version as the broker states them, such as `RabbitMQ 3.10.8`."""
+async def broker_facts(broker: RabbitBroker) -> BrokerFacts:
+    """Product, version and capabilities as the broker states them. Raises BrokerLostError."""
     async with broker.connection() as connection:
-        properties = connection.server_properties or {}
-    return f"{_text(properties.get('product'))} {_text(properties.get('version'))}"
+        return read_facts(connection.server_properties)
 
 
 async def differences(broker: RabbitBroker, topology: Topology) -> tuple[str, ...]:
@@ -138,7 +138,3 @@ async def _take(
         if delivery is None or empty:
             return
         yield delivery
-
-
-def _text(value: object) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value or "?")

@@ -13,8 +13,9 @@ from shared.events.consumer import ConsumerSettings
 from shared.events.envelope import Event
 from shared.events.errors import BrokerLostError, EventError, TopologyError
 from shared.events.rabbitmq import BrokerSettings, RabbitBroker
-from shared.events.rabbitmq.inspection import broker_version
+from shared.events.rabbitmq.inspection import broker_facts
 from shared.events.rabbitmq.link import parameters
+from shared.events.rabbitmq.versions import shortcomings
 from shared.events.topology import Queue, Topology, quorum
 from shared.placement import Connection
 from tests.integration.events.harness import RabbitBus, World, deleted, until
@@ -145,7 +146,9 @@ async def test_the_broker_states_its_version(rabbit_world: World) -> None:
     rabbit: Any = rabbit_world.bus.broker
     consumer = rabbit_world.consumer()
     await until(lambda: consumer.is_active)
-    assert (await broker_version(rabbit)).startswith("RabbitMQ ")
+    facts = await broker_facts(rabbit)
+    assert facts.product == "RabbitMQ"
+    assert shortcomings(facts) == ()
 
 
 def test_an_address_is_read_whole_and_a_wrong_one_shows_no_password() -> None:
