@@ -29,7 +29,7 @@ Word = Literal["webhooks", "quotas", "completed"]
 JOBS: dict[Word, tuple[str, ...]] = {
     "webhooks": ("webhooks.retry", "webhook-sweep"),
     "quotas": ("quota",),
-    "completed": ("complet",),
+    "completed": ("complet", "pauses"),
 }
 HANDLER_SECONDS = 25.0
 

@@ -16,6 +16,10 @@ from tests.support.people import People, error_code
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
+def allowed(answer: httpx.Response) -> set[str]:
+    return set(answer.headers["allow"].split(", "))
+
+
 async def test_a_good_request_id_is_echoed_and_a_bad_one_replaced(
     client: httpx.AsyncClient,
 ) -> None:
@@ -50,7 +54,7 @@ async def test_a_trailing_slash_is_a_relative_redirect_for_reads_only(
 async def test_a_wrong_method_names_the_right_ones(client: httpx.AsyncClient) -> None:
     answer = await client.put("/api/story/rooms", json={})
     assert (answer.status_code, error_code(answer)) == (405, "METHOD_NOT_ALLOWED")
-    assert answer.headers["allow"] == "GET, HEAD, POST, OPTIONS"
+    assert allowed(answer) == {"GET", "HEAD", "POST", "OPTIONS"}
 
 
 async def test_head_has_the_headers_of_get_and_no_body(client: httpx.AsyncClient) -> None:
@@ -64,7 +68,7 @@ async def test_head_has_the_headers_of_get_and_no_body(client: httpx.AsyncClient
 
 async def test_plain_options_name_the_methods(client: httpx.AsyncClient) -> None:
     answer = await client.options("/api/auth/login")
-    assert (answer.status_code, answer.headers["allow"]) == (204, "POST, OPTIONS")
+    assert (answer.status_code, allowed(answer)) == (204, {"POST", "OPTIONS"})
     assert (await client.options("/api/nothing")).status_code == 404
 
 
@@ -191,5 +195,5 @@ async def test_a_socket_address_without_an_upgrade_is_malformed(client: httpx.As
     path = f"/api/story/rooms/{uuid.uuid4()}/ws"
     answer = await client.get(path)
     assert (answer.status_code, error_code(answer)) == (400, "MALFORMED_REQUEST")
-    assert (await client.options(path)).headers["allow"] == "GET, HEAD, OPTIONS"
+    assert allowed(await client.options(path)) == {"GET", "HEAD", "OPTIONS"}
     assert (await client.post(path)).status_code == 405
