@@ -21,13 +21,14 @@ from migrate.commands.split_session import (
     open_split,
 )
 from migrate.context import get_context, run
-from migrate.report import confirm, console, print_json
+from migrate.report import confirm, console, print_json, print_table
 from migrate.split.abort import abort_plan, leftovers, require_clean
 from migrate.split.context import SplitContext
 from migrate.split.finalize import finalize_plan
 from migrate.split.loose_keys import clean
 from migrate.split.model import SplitError
-from migrate.split.old_tables import drop_old_tables
+from migrate.split.names import Side
+from migrate.split.old_tables import OldTable, drop_old_tables, old_tables
 from migrate.split.operations import exclusive, run_plan
 from migrate.split.preview import preview_plan
 from migrate.split.setup import moving_service
@@ -80,6 +81,9 @@ def finalize(
     gates = moving_service(get_context().manifest, service).gates
     days = gates.soak_days if soak_days is None else soak_days
     plan = finalize_plan(days, backups, check_backup=not trust_backup)
+    if dry_run and drop:
+        _preview_drop(service, as_json=as_json)
+        return
     if dry_run:
         _preview(service, plan, as_json=as_json)
         return
@@ -125,6 +129,29 @@ def _preview(service: str, plan: Plan[SplitContext], *, as_json: bool) -> None:
             show_preview(await preview_plan(context, plan), as_json=as_json)
 
     run(look())
+
+
+def _preview_drop(service: str, *, as_json: bool) -> None:
+    async def look() -> list[OldTable]:
+        async with open_split(service, view=View(as_json)) as context:
+            return await old_tables(await context.control(Side.SHARED), context.spec.tables)
+
+    found = run(look())
+    steps = [
+        "back up the old tables",
+        "restore the backup into a scratch database and compare",
+        "drop them",
+    ]
+    if as_json:
+        tables = [
+            {"table": str(old.table), "was": old.was, "bytes": old.total_bytes} for old in found
+        ]
+        print_json({"plan": "drop", "steps": steps if found else [], "tables": tables})
+        return
+    rows = [(old.table, old.was, old.day, f"{old.total_bytes / 1e6:,.1f} MB") for old in found]
+    print_table(f"{service}: old tables", ("table", "was", "since", "size"), rows)
+    for number, step in enumerate(steps if found else ["nothing to do"], 1):
+        console.print(f"{number}. {step}")
 
 
 def _run(

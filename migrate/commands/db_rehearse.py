@@ -11,10 +11,11 @@ from migrate.commands.split_session import AsJson, DryRun, Service, View, Yes, o
 from migrate.context import run
 from migrate.report import confirm, console, print_json, print_table
 from migrate.split.names import Direction
-from migrate.split.preview import preview_plan
+from migrate.split.operations import current_direction
+from migrate.split.preview import Preview, preview_plan, preview_switch
 from migrate.split.rehearse import rehearse_now, rehearse_on_copy
 from migrate.split.split_plan import split_plan
-from migrate.split.switch_plan import switch_plan
+from migrate.split.switch import SwitchOptions
 
 
 def rehearse(
@@ -63,13 +64,13 @@ def rehearse(
 
 
 def _show_plan(service: str, *, now: bool, as_json: bool) -> None:
-    async def look() -> None:
-        async with open_split(service, view=View(as_json)) as context:
-            plan = switch_plan(Direction.FORWARD) if now else split_plan()
-            if now:
-                for step in plan.steps:
-                    console.print(f"  {step.name}: {step.title}", markup=False)
-            else:
-                show_preview(await preview_plan(context, split_plan()), as_json=as_json)
+    """With the real pair: what a switch meets there and the predicted pause; else the steps of a split."""
 
-    run(look())
+    async def look() -> Preview:
+        async with open_split(service, view=View(as_json)) as context:
+            if not now:
+                return await preview_plan(context, split_plan())
+            direction = await current_direction(context) or Direction.FORWARD
+            return await preview_switch(context, direction, SwitchOptions())
+
+    show_preview(run(look()), as_json=as_json)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,9 +10,11 @@ from migrate.commands.split_session import AsJson, DryRun, Service, View, open_s
 from migrate.context import run
 from migrate.exit_codes import ExitCode
 from migrate.report import console, print_error, print_json, print_table
+from migrate.split.catalogue import find_tables
 from migrate.split.model import StateError
 from migrate.split.names import Direction, Side
 from migrate.split.operations import current_direction, exclusive
+from migrate.split.preview import positions
 from migrate.split.verify.verification import NotEqualError, Verification, verify
 
 
@@ -41,7 +43,13 @@ def verify_tables(
                     f"{service} has no stream to compare over; see `migrate db status {service}`"
                 )
             if dry_run:
-                _show_plan(service, direction, as_json=as_json)
+                shared = await context.control(Side.SHARED)
+                names = [table.name for table in context.spec.tables]
+                rows = {
+                    str(name): table.estimated_rows
+                    for name, table in (await find_tables(shared, names)).items()
+                }
+                _show_plan(service, direction, rows, await positions(context), as_json=as_json)
                 return None
             async with exclusive(context):
                 return await verify(
@@ -62,7 +70,14 @@ def verify_tables(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _show_plan(service: str, direction: Direction, *, as_json: bool) -> None:
+def _show_plan(
+    service: str,
+    direction: Direction,
+    rows: dict[str, int],
+    where: dict[str, Any],
+    *,
+    as_json: bool,
+) -> None:
     steps = [
         f"lock the tables of the {direction.source} side for some milliseconds and take its snapshot",
         f"stop the {direction.target} side's apply worker at the token and take the other snapshot",
@@ -70,10 +85,22 @@ def _show_plan(service: str, direction: Direction, *, as_json: bool) -> None:
         "look for the row and column in every table whose sums differ",
     ]
     if as_json:
-        print_json({"service": service, "direction": str(direction), "steps": steps})
+        print_json(
+            {
+                "service": service,
+                "direction": str(direction),
+                "steps": steps,
+                "estimated_rows": rows,
+                "positions": where,
+            }
+        )
         return
     for number, step in enumerate(steps, 1):
         console.print(f"{number}. {step}")
+    print_table(
+        "tables", ("table", "rows, about"), [(n, f"{count:,}") for n, count in rows.items()]
+    )
+    print_table("positions", ("what", "where"), list(where.items()))
 
 
 def _show(service: str, result: Verification) -> None:

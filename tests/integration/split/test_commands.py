@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from migrate.cli import app
 from migrate.exit_codes import ExitCode, exit_code
+from migrate.split.finalize import finalize_plan
 from migrate.split.names import Side
 from tests.support.split_lab import REPOSITORY, ROWS, SCHEMA, Pair, pair_of
 from tests.support.split_servers import SplitServers
@@ -113,7 +114,12 @@ def test_a_service_goes_and_comes_back_by_commands(migrate: Migrate, pair: Pair)
     assert split.json["copy"]["rows"] == 20 + 200 + 40 + 50
     assert migrate("db", "split", "chat", "--yes").code == ExitCode.OK
 
+    plan = migrate("db", "verify", "chat", "--dry-run", "--json").json
+    assert (plan["direction"], plan["positions"]["forward_slot"]["active"]) == ("forward", True)
+    assert plan["estimated_rows"]["messages"] == 200
     assert migrate("db", "verify", "chat", "--json").json["is_equal"]
+    rehearsal = migrate("db", "rehearse", "chat", "--now", "--dry-run", "--json").json
+    assert (rehearsal["plan"], rehearsal["steps"][0]["name"]) == ("cutover", "ready")
     preview = migrate("cutover", "chat", "--dry-run", "--json", "--max-pause-ms", "60000")
     assert preview.code == ExitCode.OK
     assert preview.json["predicted_ms"] > 0
@@ -132,6 +138,10 @@ def test_a_service_goes_and_comes_back_by_commands(migrate: Migrate, pair: Pair)
     assert status["next"] == "migrate db finalize chat"
     assert "old cron" in migrate("db", "status", "chat").output
 
+    end = migrate("db", "finalize", "chat", "--dry-run", "--json").json
+    assert [step["name"] for step in end["steps"]][-1] == finalize_plan(0.0, Path()).names[-1]
+    drop = migrate("db", "finalize", "chat", "--drop", "--dry-run", "--json").json
+    assert drop == {"plan": "drop", "steps": [], "tables": []}
     refusal = migrate("db", "finalize", "chat", "--yes")
     assert "--confirm chat" in refusal.error
     assert migrate("db", "abort", "chat", "--yes").code == ExitCode.REFUSED
