@@ -413,6 +413,16 @@ def storage_create(host: FakeHost, call: Call) -> None:
     host.state.storage[name] = {"name": name, "host_path": path, "chown": call.flag("--chown")}
 
 
+@handles("storage:destroy")
+def storage_destroy(host: FakeHost, call: Call) -> None:
+    if "--force" not in call.flags and not call.force:
+        raise RefusedError("the name of the entry is asked on stdin; the answer did not match")
+    if any(call.args[0] == entry for app in host.state.apps.values() for entry, _ in app.mounts):
+        raise RefusedError(f"storage entry {call.args[0]} is mounted")
+    if host.state.storage.pop(call.args[0], None) is None:
+        raise RefusedError(f"storage entry {call.args[0]} does not exist")
+
+
 @handles("storage:mount")
 def storage_mount(host: FakeHost, call: Call) -> None:
     app, name = host.app(call.args[0]), call.args[1]

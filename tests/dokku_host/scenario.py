@@ -135,17 +135,22 @@ async def live_through(session: Session, repository: Path, ask: Ask) -> None:
     assert (await session.applier.plan(APPS)).is_empty
     assert await ask(session) == GREETING
 
-    for drift in (
+    drifts = (
         ["checks:set", APPS[0], "wait-to-retire", "5"],
         ["config:set", "--no-restart", APPS[0], "GREETING=changed"],
         ["ps:scale", "--skip-deploy", APPS[0], "web=2"],
         ["resource:limit", "--process-type", "web", "--memory", "64m", APPS[0]],
         ["network:set", APPS[0], "attach-post-deploy"],
-    ):
+    )
+    for drift in drifts:
         await must(session.transport, command(*drift, timeout_seconds=LONG_SECONDS))
-        outcome = await session.applier.apply(APPS)
-        assert outcome.commands > 0, drift
-        assert outcome.remaining.is_empty, drift
+    plan = await session.applier.plan(APPS)
+    found = {difference.key for change in plan.changes for difference in change.differences}
+    assert found == {
+        "checks.wait-to-retire", "config.GREETING", "scale.web", "limit.web.memory",
+        "network.attach-post-deploy", "containers",
+    }  # fmt: skip
+    assert (await session.applier.apply(APPS)).remaining.is_empty
 
     (repository / "server.py").write_text(SERVER + "# second\n")
     second = commit(repository)
