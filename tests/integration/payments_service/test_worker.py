@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -23,10 +22,12 @@ from services.payments.consumers import PaymentsEvents
 from services.payments.provider import ReferencePayments
 from services.payments.settings import PaymentsSettings
 from shared.events.envelope import Event, new_event
+from shared.events.topology import Names
 from shared.placement import Connection, Database
 from shared.placement.service import open_service_database
 from shared.quota import Quotas
 from tests.integration.payments_service.conftest import MANIFEST, people_of
+from tests.support.broker_cleanup import remove_topology
 from tests.support.served_app import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -134,14 +135,23 @@ def started(module: str, dsn: str, redis_url: str, rabbitmq_url: str, **more: st
         process.communicate()
 
 
+@contextmanager
+def topology_of_its_own(rabbitmq_url: str, prefix: str, consumer: str) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        remove_topology(rabbitmq_url, Names(MANIFEST.project.name, prefix), consumer)
+
+
 @pytest.mark.parametrize("name", ["auth", "payments"])
 def test_the_processes_start_serve_and_end_cleanly(
     name: str, dsn: str, redis_url: str, rabbitmq_url: str
 ) -> None:
     port = free_port()
     servers = (dsn, redis_url, rabbitmq_url)
-    prefix = f"test{datetime.now(UTC).microsecond}"
+    prefix = f"t{uuid.uuid4().hex[:10]}."
     with (
+        topology_of_its_own(rabbitmq_url, prefix, name),
         started(f"services.{name}", *servers, PORT=str(port)) as web,
         started(f"services.{name}.worker", *servers, EVENTS_PREFIX=prefix) as worker,
     ):
