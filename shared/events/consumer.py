@@ -123,7 +123,9 @@ class Consumer:
         return self.is_active
 
     def start(self) -> None:
-        """Begin to consume in the background."""
+        """Begin to consume in the background; once is enough, and twice is the same as once."""
+        if self._settler.subscription is not None:
+            return
         settings = self._settings
         self._lanes = [asyncio.Queue() for _ in range(settings.lanes)]
         self._tasks = [
