@@ -6,6 +6,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from migrate.split.model import Endpoint, Limits, SplitSpec
 from migrate.split.names import Direction, Side
 from migrate.split.operations import run_plan, run_split, run_switch
 from migrate.split.switch import SwitchOptions
-from migrate.steps import Boundary, Progress, StepEvent
+from migrate.steps import Boundary, Progress, StepEvent, StepFailedError
 from shared.control.store import ControlStore
 from tests.support.split_lab import Pair
 
@@ -45,7 +46,10 @@ class Order:
 
 
 def _run(order: Order) -> None:
-    asyncio.run(_operate(order))
+    try:
+        asyncio.run(_operate(order))
+    except StepFailedError:  # as the command: a code for the parent, no trace
+        sys.exit(1)
 
 
 async def _operate(order: Order) -> None:
