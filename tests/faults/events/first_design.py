@@ -116,7 +116,7 @@ class FirstConsumer:
                 return
             self._handle(event)
             if self._cache is not None:
-                self._cache.setex(key, 86_400, "1")
+                self._cache.set(key, "1", ex=86_400)
             channel.basic_ack(method.delivery_tag)
         except Exception:
             channel.basic_nack(method.delivery_tag, requeue=True)

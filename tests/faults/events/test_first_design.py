@@ -227,7 +227,7 @@ async def test_c3_an_effect_and_the_note_of_it_are_one(
         def exists(self, *_names: Any) -> bool:  # type: ignore[override]
             return False
 
-        def setex(self, *_arguments: Any) -> None:  # type: ignore[override]
+        def set(self, *_arguments: Any, **_options: Any) -> None:  # type: ignore[override]
             if len(effects) < 3:
                 raise ConnectionError("died between the effect and the mark")
 
