@@ -128,28 +128,23 @@ async def sql(chat_dsn: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-@pytest_asyncio.fixture(loop_scope="session", params=["service", "both"])
-async def people(
-    request: pytest.FixtureRequest, urls: dict[str, str], sql: asyncpg.Connection
-) -> AsyncIterator[People]:
-    """People whose chat requests the service answers, or the service and the monolith in turn."""
-    names = ["service"] if request.param == "service" else ["service", "monolith"]
-    turns = itertools.cycle(names)
-    transport = Sides(urls, lambda: next(turns))
-    async with httpx.AsyncClient(
-        transport=transport, base_url="http://chat.test", timeout=20
-    ) as client:
+@pytest_asyncio.fixture(loop_scope="session")
+async def people(urls: dict[str, str], sql: asyncpg.Connection) -> AsyncIterator[People]:
+    """People whose chat requests the service and the monolith answer in turn."""
+    turns = itertools.cycle(["service", "monolith"])
+    async with client_of(Sides(urls, lambda: next(turns))) as client:
         yield People(client, sql)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def ana(urls: dict[str, str], sql: asyncpg.Connection) -> AsyncIterator[Person]:
     """Somebody who only ever meets the service."""
-    transport = Sides(urls, lambda: "service")
-    async with httpx.AsyncClient(
-        transport=transport, base_url="http://chat.test", timeout=20
-    ) as client:
+    async with client_of(Sides(urls, lambda: "service")) as client:
         yield await People(client, sql).new()
+
+
+def client_of(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=transport, base_url="http://chat.test", timeout=20)
 
 
 def events_of(text: str) -> list[tuple[str, Any]]:
