@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import TypeVar
 from uuid import UUID, uuid4
+
+import asyncpg
 
 from services.payments import promos, repository
 from services.payments.entitlements import change
@@ -12,14 +15,16 @@ from services.payments.models import Held, State, plan_quotas, shown_quota, show
 from services.payments.provider import CheckoutPage, Customer, Order, PaymentProvider
 from services.payments.rules import require_allowed, state_conflict
 from shared.contract.payments import Plan, Plans, PromoRedeemed, Quotas, QuotaTable, Subscription
-from shared.errors import CallerError, Code, invalid_fields
+from shared.errors import CallerError, Code, PeerError, invalid_fields
 from shared.placement import Connection, Database
 from shared.quota import Quotas as QuotaCalls
 
 NAMES = ("free", "pro", "max")
 CONTEXT_TOKENS = (12_000, 64_000, 64_000)  # by tier (contract, 5.1)
+BUSY_SECONDS = 2  # when to try again while the provider is asked for the same user
 FREE = {"tier": 0, "price_id": None, "amount": 0, "currency": "usd", "interval": None}
 
+T = TypeVar("T")
 Act = Callable[[Connection, Held], Awaitable[State]]
 
 
@@ -192,7 +197,7 @@ class PaymentsService:
                 await repository.keep_customer(connection, known, user_id)
             return Customer(user_id, email, known)
 
-        return await self._database.transaction(work)
+        return await self._locked(work)
 
     async def _changed(self, user_id: UUID, action: str, act: Act) -> Subscription:
         """Lock the user's subscriptions, check the state, ask the provider, store what it is now.
@@ -214,7 +219,17 @@ class PaymentsService:
             held = await change(connection, held, state, told_at)
             return shown_subscription(held, await repository.effective_tier(connection, user_id))
 
-        return await self._database.transaction(work)
+        return await self._locked(work)
+
+    async def _locked(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """A transaction that waits for the user's lock, but not for a provider that hangs."""
+        try:
+            return await self._database.transaction(work)
+        except asyncpg.LockNotAvailableError as error:
+            raise PeerError(
+                "another change of this user's subscription is under way",
+                retry_after=BUSY_SECONDS,
+            ) from error
 
 
 async def _with_promo(
