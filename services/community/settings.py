@@ -20,10 +20,18 @@ class CommunitySettings(AppSettings):
     anthropic_base_url: BaseUrl | None = None
     openai_api_key: SecretStr | None = None  # with PROVIDERS=live; without it nothing is moderated
     openai_base_url: BaseUrl | None = None
-    #: Who writes stories, `<vendor>:<the vendor's name of the model>`, as in every app of the product.
+    #: Who writes stories, as chat's model of this name: `<vendor>:<model>[,<vendor>:<model>…]`; the
+    #: later ones stand in when the earlier ones fail. Vendors without a key are passed over.
     model_claude_3_haiku: str = Field(
-        default="anthropic:claude-haiku-4-5", pattern=r"^(anthropic|openai):.+$"
+        default="anthropic:claude-haiku-4-5,openai:gpt-4o-mini",
+        pattern=r"^[a-z]+:[^,\s]+(,[a-z]+:[^,\s]+)*$",
     )
+
+    @property
+    def story_models(self) -> tuple[tuple[str, str], ...]:
+        """(vendor, the vendor's name of the model), in the order in which they are asked."""
+        chain = (word.partition(":") for word in self.model_claude_3_haiku.split(","))
+        return tuple((vendor, model) for vendor, _, model in chain)
 
     @property
     def owners_url(self) -> str:

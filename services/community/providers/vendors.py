@@ -8,9 +8,12 @@ from typing import Protocol
 
 import anthropic
 import openai
+import structlog
 
 from services.community.providers.interfaces import StoryWish, WrittenStory, estimate_tokens
-from shared.errors import provider_failed, provider_timed_out
+from shared.errors import PeerError, provider_failed, provider_timed_out
+
+log = structlog.get_logger(__name__)
 
 OUTPUT_TOKENS = 2048
 TITLE_MAX = 200
@@ -51,6 +54,24 @@ class OpenAiText:
                 max_completion_tokens=OUTPUT_TOKENS,
             )
         return (made.choices[0].message.content if made.choices else None) or ""
+
+
+class ModelChain:
+    """Asks the models one after the other until one answers; raises the error of the last one."""
+
+    def __init__(self, first: TextModel, *others: TextModel) -> None:
+        self._first = first
+        self._others = others
+
+    async def answer(self, instruction: str) -> str:
+        model = self._first
+        for following in self._others:
+            try:
+                return await model.answer(instruction)
+            except PeerError as error:
+                log.warning("model_failed", code=error.code.value, reason=error.message)
+            model = following
+        return await model.answer(instruction)
 
 
 class ModelStoryteller:

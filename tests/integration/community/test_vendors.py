@@ -41,7 +41,9 @@ async def writer(
         yield await People(client, sql).new()
 
 
-@pytest.mark.parametrize("model", ["anthropic:claude-haiku-4-5", "openai:gpt-4o-mini"])
+@pytest.mark.parametrize(
+    "model", ["anthropic:claude-haiku-4-5", "gemini:unknown-here,openai:gpt-4o-mini"]
+)
 async def test_a_story_is_written_by_the_vendor_that_the_settings_name(
     postgres_url: str, web_settings: MakeWebSettings, model: str
 ) -> None:

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from services.community.providers.interfaces import StoryWish
-from services.community.providers.vendors import ModelStoryteller
-from shared.errors import Code, PeerError
+from services.community.providers.vendors import ModelChain, ModelStoryteller
+from shared.errors import Code, PeerError, provider_failed
 
 WISH = StoryWish(("Ana", "Bob"), "Mars", None, "", "dark", ("hope",))
 
@@ -55,4 +55,22 @@ async def test_a_given_title_wins_and_every_wish_is_told() -> None:
 async def test_an_empty_answer_is_a_failure(answer: str) -> None:
     with pytest.raises(PeerError) as caught:
         await ModelStoryteller(Model(answer)).tell(WISH)
+    assert caught.value.code is Code.PROVIDER_ERROR
+
+
+class Broken:
+    """Fails as a vendor does."""
+
+    async def answer(self, instruction: str) -> str:
+        raise provider_failed("the vendor is away", "model")
+
+
+async def test_a_later_model_stands_in_for_one_that_fails() -> None:
+    chain = ModelChain(Broken(), Model("A Title\n\nOnce."), Broken())
+    assert (await ModelStoryteller(chain).tell(WISH)).content == "Once."
+
+
+async def test_when_every_model_fails_the_story_does() -> None:
+    with pytest.raises(PeerError) as caught:
+        await ModelStoryteller(ModelChain(Broken(), Broken())).tell(WISH)
     assert caught.value.code is Code.PROVIDER_ERROR
