@@ -45,6 +45,12 @@ lock: ready ## Resolve pyproject.toml anew into both lock files.
 native: ready ## Compile the router's hot modules to .native; `python -m router` then starts from there.
 	@$(PYTHON_ENV) -m router.native
 
+test-native: native ## Run the router's tests over the compiled copy.
+	@$(PYTHON_ENV) -m pytest -n 2 --dist loadfile -o pythonpath=".native ." tests/unit/router tests/integration/router tests/faults/router $(ARGS)
+
+soak-router: ready ## Run the router at half load for ten minutes (ARGS="--seconds 20" for a look).
+	@$(PYTHON_ENV) tests/benchmarks/soak_router.py $(ARGS)
+
 BENCHMARKS := $(subst _,-,$(patsubst tests/benchmarks/bench_%.py,bench-%,$(wildcard tests/benchmarks/bench_*.py)))
 
 bench: $(BENCHMARKS) ## Run every benchmark; figures go to .bench/<name>.json.
@@ -56,4 +62,4 @@ clean: ready ## Stop everything and delete .stack, .bench and caches.
 	@$(PYTHON_ENV) -m migrate.cli down --wipe
 	@rm -rf .stack .bench .native .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help ready demo up down test lint fmt lock native bench clean
+.PHONY: help ready demo up down test lint fmt lock native test-native soak-router bench clean

@@ -8,7 +8,7 @@ import struct
 from abc import abstractmethod
 from typing import Any, Final
 
-from router.client_limits import ClientLimits, too_slow
+from router.client_limits import ClientLimits, too_many_clients, too_slow
 from router.exchange import Exchange
 from router.failure import Cause, Refusal
 from router.header_block import HeaderBlocks
@@ -46,7 +46,8 @@ class RequestHandler(ExchangeOwner):
         """The bytes that answer a head that could not be read; counts it."""
 
     @abstractmethod
-    def client_opened(self, client: ClientConnection) -> None: ...
+    def client_opened(self, client: ClientConnection) -> bool:
+        """Whether there is room for one more client."""
 
     @abstractmethod
     def client_closed(self, client: ClientConnection) -> None: ...
@@ -82,7 +83,8 @@ class ClientConnection(RequestReader):
         self._blocks = self._handler.blocks_for(self.address)
         self.deadline = self._loop.time() + self._limits.header_seconds
         self._sweeper.add(self)
-        self._handler.client_opened(self)
+        if not self._handler.client_opened(self):
+            self._refuse_head(too_many_clients(), "GET")
 
     def data_received(self, data: bytes) -> None:
         phase = self._phase

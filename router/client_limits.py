@@ -14,7 +14,7 @@ SMALL_HEAD_BYTES: Final = 800
 
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
-    """Sizes in bytes and waiting times in seconds."""
+    """Sizes in bytes, waiting times in seconds; `max_clients` connections of one worker."""
 
     max_head_bytes: int = 32_768
     max_url_bytes: int = 8_192
@@ -23,6 +23,7 @@ class ClientLimits:
     body_seconds: float = 30.0
     idle_seconds: float = 75.0
     write_seconds: float = 60.0
+    max_clients: int = 16_384
 
 
 def too_large_head(data: bytes, line_end: int, limits: ClientLimits) -> Refusal | None:
@@ -41,6 +42,18 @@ def too_large_body(limit: int) -> Refusal:
         "The request body is too large",
         Cause.BODY_TOO_LARGE,
         details={"limit_bytes": limit},
+    )
+
+
+def too_many_clients() -> Refusal:
+    """503 for a connection beyond the limit; it ends with the answer."""
+    return Refusal(
+        Code.UNAVAILABLE,
+        "Too many connections; try again soon",
+        Cause.TOO_MANY_CLIENTS,
+        details={"scope": "all", "until": None, "retry_after": 1},
+        headers=(("Retry-After", "1"),),
+        close=True,
     )
 
 

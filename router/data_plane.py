@@ -189,8 +189,17 @@ class DataPlane:
     def _describe_gauges(self) -> None:
         gauge, dispatcher = self.metrics.gauge, self.dispatcher
         gauge("router_client_connections", lambda: len(dispatcher.clients))
+        gauge("router_client_connections_limit", lambda: dispatcher.limits.max_clients)
         gauge("router_held", lambda: len(self.hold_room))
         gauge("router_memory_bytes", _resident_bytes)
+        # What an open connection or stream costs: growth since the start, by those that are open now.
+        empty = _resident_bytes()
+        gauge(
+            "router_memory_bytes_per_client",
+            lambda: max(_resident_bytes() - empty, 0.0) / max(len(dispatcher.clients), 1),
+        )
+        gauge("router_tasks", lambda: len(asyncio.all_tasks(self._loop)))
+        gauge("router_open_files", lambda: sum(1 for _ in Path("/proc/self/fd").iterdir()))
         for upstream in self.upstreams.values():
             label = f'upstream="{upstream.name}"'
             gauge("router_upstream_connections", partial(_connections, upstream), label)

@@ -87,8 +87,9 @@ class Dispatcher(RequestHandler):
         is_trusted = bool(address) and self._parts.trusted.trusts(address)
         return self._trusted_blocks if is_trusted else self._blocks
 
-    def client_opened(self, client: ClientConnection) -> None:
+    def client_opened(self, client: ClientConnection) -> bool:
         self.clients.add(client)
+        return len(self.clients) <= self.limits.max_clients
 
     def client_closed(self, client: ClientConnection) -> None:
         self.clients.discard(client)

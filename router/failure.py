@@ -20,6 +20,7 @@ class Cause(StrEnum):
     BODY_TOO_LARGE = "body_too_large"
     BODY_TIMEOUT = "body_timeout"
     BAD_BODY = "bad_body"
+    TOO_MANY_CLIENTS = "too_many_clients"
     CLIENT_GONE = "client_gone"
     CLIENT_STALLED = "client_stalled"
     NO_ROUTE = "no_route"

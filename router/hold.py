@@ -58,6 +58,8 @@ class HoldRoom:
         self.deadline = NEVER
         self.released = 0
         self.expired = 0
+        self.first_comment_seconds = FIRST_COMMENT_SECONDS
+        self.comment_pause_seconds = COMMENT_PAUSE_SECONDS
         self._loop = loop
         self._sweeper = sweeper
         self._go_on = go_on
@@ -94,7 +96,7 @@ class HoldRoom:
         self._held[exchange] = deadline
         self._per_route[route] = waiting + 1
         if exchange.route.spec.kind == "stream" and not exchange.head.is_http_1_0:
-            self._comments[exchange] = self._loop.time() + FIRST_COMMENT_SECONDS
+            self._comments[exchange] = self._loop.time() + self.first_comment_seconds
         self._set_deadline()
 
     def forget(self, exchange: Exchange, route: str) -> None:
@@ -148,7 +150,7 @@ class HoldRoom:
             exchange.held_stream = self._begin_stream(exchange)
         else:
             exchange.held_stream.comment()
-        self._comments[exchange] = now + COMMENT_PAUSE_SECONDS
+        self._comments[exchange] = now + self.comment_pause_seconds
 
     def _set_deadline(self) -> None:
         self.deadline = min(

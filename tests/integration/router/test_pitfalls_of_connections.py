@@ -349,3 +349,39 @@ async def test_a_body_cut_by_the_client_never_looks_complete_to_the_app(rig) -> 
         client.close()
         await router.until(lambda router=router: router.causes() == {"client_gone": 1})
         assert router.monolith.requests[0].body == b""
+
+
+async def test_a_client_beyond_the_limit_gets_a_503_and_the_others_are_served(rig) -> None:
+    router = await rig(limits=ClientLimits(max_clients=2))
+    served = [await router.client() for _ in range(2)]
+    for client in served:
+        assert (await client.ask(GET + b"\r\n")).status == 200
+    late = await router.client()
+    answer = await late.answer()
+    assert (answer.status, answer.values("retry-after")) == (503, ["1"])
+    assert answer.values("connection") == ["close"]
+    assert await late.read_to_end() == b""
+    late.close()
+    assert router.causes() == {"too_many_clients": 1}
+    for client in served:
+        assert (await client.ask(GET + b"\r\n")).status == 200
+    served[0].close()
+    await router.until(lambda: len(router.plane.dispatcher.clients) == 1)
+    assert (await router.ask(GET + b"\r\n")).status == 200
+
+
+async def test_what_an_open_connection_costs_can_be_read(rig) -> None:
+    router = await rig()
+    clients = [await router.client() for _ in range(50)]
+    for client in clients:
+        assert (await client.ask(GET + b"\r\n")).status == 200
+    gauges = {
+        line.split()[0]: float(line.split()[1])
+        for line in router.plane.metrics.text().splitlines()
+        if not line.startswith("#") and "{" not in line
+    }
+    assert gauges["router_client_connections"] == 50
+    assert gauges["router_client_connections_limit"] == ClientLimits().max_clients
+    assert gauges["router_open_files"] >= 50
+    assert gauges["router_tasks"] == len(asyncio.all_tasks())
+    assert 0 <= gauges["router_memory_bytes_per_client"] < gauges["router_memory_bytes"]
