@@ -3,7 +3,7 @@
 A refused statement takes every row and notification of its transaction with it. What survives a
 rollback inside PostgreSQL, without extensions and for every role, are values of sequences: the
 fence writes who hit it (application, user, table, operation, beginning of the query) into the
-sequences of one of a few buckets, eight bytes in each. The same line goes to the server's log.
+sequences of one of a few buckets, eight bytes in each. The first of a second goes to the server's log.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from migrate.split.names import Names, literal, quote
 BUCKETS = 8
 #: Sequences of a bucket that hold text, eight bytes each: 160 bytes.
 WORDS = 20
+#: The description of a hitter is written again after this long, in microseconds: at a switch everybody
+#: who waited is refused at once, and must not keep the processors busy now of all times.
+AGAIN_US = 1_000_000
 #: Separates the fields of the text; cannot be typed by accident in a name.
 FIELD = "\x1f"
 
@@ -63,16 +66,18 @@ CREATE OR REPLACE FUNCTION {schema}.note_hit(p_table text, p_operation text) RET
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $note$
 DECLARE
   application text := current_setting('application_name');
-  described text := concat_ws(E'\\x1f', application, session_user, p_table, p_operation,
-                              regexp_replace(current_query(), '\\s+', ' ', 'g'));
+  now_us bigint := (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
+  hex text;
   bucket int := (hashtextextended(concat(application, p_table, p_operation), 0) & 2147483647) % {BUCKETS};
   prefix text := {literal(schema + ".hit_")} || bucket || '_';
-  hex text := rpad(left(encode(convert_to(described, 'UTF8'), 'hex'), {WORDS * 16}), {WORDS * 16}, '0');
 BEGIN
-  RAISE LOG 'split fence refused % on % by application % user %', p_operation, p_table, application, session_user;
   PERFORM nextval({literal(schema + ".hits_total")}::regclass), nextval((prefix || 'count')::regclass);
-  IF pg_try_advisory_xact_lock({names.advisory_key} + 1 + bucket) THEN
-    PERFORM setval((prefix || 'at')::regclass, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
+  IF now_us - coalesce(pg_sequence_last_value((prefix || 'at')::regclass), 0) > {AGAIN_US}
+     AND pg_try_advisory_xact_lock({names.advisory_key} + 1 + bucket) THEN
+    PERFORM setval((prefix || 'at')::regclass, now_us);
+    RAISE LOG 'split fence refused % on % by application % user %', p_operation, p_table, application, session_user;
+    hex := rpad(left(encode(convert_to(concat_ws(E'\\x1f', application, session_user, p_table, p_operation,
+      regexp_replace(current_query(), '\\s+', ' ', 'g')), 'UTF8'), 'hex'), {WORDS * 16}), {WORDS * 16}, '0');
     PERFORM setval((prefix || 'pid')::regclass, pg_backend_pid());
     FOR word IN 0..{WORDS - 1} LOOP
       PERFORM setval((prefix || 'w' || word)::regclass, ('x' || substr(hex, word * 16 + 1, 16))::bit(64)::bigint);
