@@ -9,12 +9,8 @@ import shutil
 import signal
 import socket
 import subprocess
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
 import httpx
 import pytest
 
@@ -140,38 +136,34 @@ async def test_a_release_is_safe_under_two_deploys_at_once(
 
 
 @pytest.fixture(scope="module")
-def prepared(image: Stage, postgres_url: str, redis_url: str) -> Iterator[str]:
+def prepared(image: Stage, module_database: str, redis_url: str) -> str:
     """DSN of a database with the old API's tables and the control store, for all processes."""
-    name = f"image_{uuid.uuid4().hex[:12]}"
-    dsn = urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
-
-    async def execute(statement: str) -> None:
-        connection = await asyncpg.connect(postgres_url)
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()
 
     async def prepare() -> None:
-        await execute(f'CREATE DATABASE "{name}"')
         for line in RELEASES[:2]:
-            await release(image, dsn, redis_url, line)
+            await release(image, module_database, redis_url, line)
 
     asyncio.run(prepare())
-    yield dsn
-    asyncio.run(execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+    return module_database
 
 
-@pytest.mark.parametrize(
-    ("app", "name", "command"),
-    [row for row in PROCESSES if row[1] in {"web", "worker"}],
-    ids=lambda value: str(value).rpartition(" ")[2],
-)
-async def test_a_process_starts_without_a_shell_and_ends_on_sigterm(
-    image: Stage, prepared: str, redis_url: str, app: str, name: str, command: str
+@pytest.mark.parametrize("app", sorted({app for app, name, _ in PROCESSES if name != "release"}))
+async def test_processes_start_without_a_shell_and_end_on_sigterm(
+    image: Stage, prepared: str, redis_url: str, app: str
 ) -> None:
+    """Web and worker at the same time, as Dokku starts them."""
+    rows = [row for row in PROCESSES if row[0] == app and row[1] in {"web", "worker"}]
+    await asyncio.gather(
+        *(lives(image, prepared, redis_url, app, name, command) for _, name, command in rows)
+    )
+
+
+async def lives(
+    image: Stage, database: str, redis_url: str, app: str, name: str, command: str
+) -> None:
+    """One process from its start to its end."""
     port = str(free_port()) if name == "web" else ""
-    env = environment(image, prepared, redis_url, port)
+    env = environment(image, database, redis_url, port)
     log = image.root / f"{app}-{name}.log"
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 import uvicorn
 import websockets
 from starlette.applications import Starlette
@@ -27,6 +28,8 @@ from starlette.websockets import WebSocket
 from shared.control.migrations import migrate
 from shared.manifest import load_manifest
 from tests.dokku_host.nginx import Nginx, free_port, running
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PATIENCE = 20.0
 MEBIBYTE = 1 << 20
@@ -93,7 +96,7 @@ class Monolith:
         )
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def monolith() -> AsyncIterator[Monolith]:
     found = Monolith(free_port())
     config = uvicorn.Config(found.app(), port=found.port, log_level="error", lifespan="off")
@@ -164,26 +167,28 @@ def _text(file: Path) -> str:
     return file.read_text()[-2000:]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def routers(
-    database: str, monolith: Monolith, tmp_path: Path
+    module_database: str, monolith: Monolith, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[tuple[Router, Router]]:
     """The old container and the new one; only the old one runs."""
-    await migrate(database)
-    old, new = (Router(tmp_path, name, database, monolith.port) for name in ("old", "new"))
+    await migrate(module_database)
+    folder = tmp_path_factory.mktemp("routers")
+    old, new = (Router(folder, name, module_database, monolith.port) for name in ("old", "new"))
     await old.start()
     yield old, new
     await old.stop()
     await new.stop()
 
 
-@pytest.fixture
-async def nginx(routers: tuple[Router, Router], tmp_path: Path) -> AsyncIterator[Nginx]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def nginx(
+    routers: tuple[Router, Router], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Nginx]:
     """nginx with the shipped manifest's properties of the router."""
     manifest = load_manifest()
     assert manifest.dokku is not None
-    folder = tmp_path / "nginx"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("nginx")
     with running(folder, routers[0].port, manifest.dokku.apps["router"].nginx) as server:
         yield server
 
@@ -241,6 +246,7 @@ async def test_no_client_can_say_who_it_is(nginx: Nginx) -> None:
 
 async def test_events_arrive_one_by_one(nginx: Nginx, monolith: Monolith) -> None:
     """The second event is only sent after the first one has arrived: buffering would hang here."""
+    monolith.go_on.clear()
     async with client(nginx) as session, session.stream("GET", "/api/events") as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         lines = answer.aiter_lines()
@@ -291,6 +297,7 @@ async def test_a_deploy_ends_no_open_stream_and_refuses_nobody(
 ) -> None:
     """Dokku's order: new container healthy, nginx reloaded, SIGTERM to the old one at once."""
     old, new = routers
+    monolith.go_on.clear()
     async with client(nginx) as session, session.stream("GET", "/api/events") as stream:
         lines = stream.aiter_lines()
         assert await asyncio.wait_for(anext(lines), PATIENCE) == "data: first"
