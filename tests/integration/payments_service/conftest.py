@@ -17,6 +17,7 @@ from shared.ratelimit.buckets import parse_rate_limits
 from tests.integration.stand_ins.conftest import process, stand_ins
 from tests.support.people import SECRET, STRIPE_SECRET, People
 from tests.support.platform_database import one_for_all
+from tests.support.service_roles import service_role
 
 __all__ = ["process", "stand_ins"]  # fixtures of the stand-ins
 
@@ -41,11 +42,20 @@ async def database(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
+@pytest.fixture(scope="module")
+def role_dsn(dsn: str) -> Iterator[str]:
+    """The same database with the rights that the service has on a real host, and no others."""
+    with asyncio.Runner() as runner:
+        role = service_role(dsn, MANIFEST, "payments")
+        yield runner.run(role.__aenter__())
+        runner.run(role.__aexit__(None, None, None))
+
+
 @pytest.fixture
-def values(dsn: str, redis_url: str, rabbitmq_url: str) -> dict[str, Any]:
+def values(role_dsn: str, redis_url: str, rabbitmq_url: str) -> dict[str, Any]:
     """What every process of the service is told."""
     return {
-        "shared_database_url": SecretStr(dsn),
+        "shared_database_url": SecretStr(role_dsn),
         "redis_url": SecretStr(redis_url),
         "rabbitmq_url": SecretStr(rabbitmq_url),
         "jwt_secrets": (SecretStr(SECRET),),
