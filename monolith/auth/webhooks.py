@@ -63,7 +63,7 @@ async def webhook_supabase(call: CurrentCall) -> Response:
     if "claims" in body and "user_id" in body:
         return await _access_token(call, body)
     kind = body.get("type")
-    if kind in DATABASE_TYPES:
+    if _is_row_change(kind):
         table = (body.get("schema"), body.get("table"))
         event_id = f"sha256:{hashlib.sha256(raw).hexdigest()}"
         event_type = kind if table == ("auth", "users") else f"{kind}:{body.get('table')}"
@@ -78,10 +78,14 @@ def _check_supabase(call: Call, raw: bytes) -> Signed:
     token = bearer(call.request.headers.get("authorization"))
     if token is not None and not _has_signature(call.request.headers):
         check_fixed(token, secrets)
-        if parse(raw).get("type") not in DATABASE_TYPES:
+        if not _is_row_change(parse(raw).get("type")):
             raise signature_invalid()
         return Signed(None)
     return check_standard(call.request.headers, raw, secrets, time.time())
+
+
+def _is_row_change(kind: object) -> bool:
+    return isinstance(kind, str) and kind in DATABASE_TYPES
 
 
 def _has_signature(headers: Mapping[str, str]) -> bool:

@@ -62,21 +62,20 @@ def probe_of(service: str) -> PublicRoute:
     return wanted[0] if wanted else public_routes()["content.popular"]
 
 
-def monolith_app(place: Place) -> FastAPI:
-    return build_app(
-        MonolithSettings(
-            database_url=place.database_url,
-            redis_url=place.redis_url,
-            jwt_secrets=place.secrets,
-            jwt_issuer=place.issuer,
-            rate_limits={},
-            media_dir=place.directory / "media",
-            database_pool_size=4,
-        )
-    )
+def monolith_app(place: Place, **changes: Any) -> FastAPI:
+    values: dict[str, Any] = {
+        "database_url": place.database_url,
+        "redis_url": place.redis_url,
+        "jwt_secrets": place.secrets,
+        "jwt_issuer": place.issuer,
+        "rate_limits": {},
+        "media_dir": place.directory / "media",
+        "database_pool_size": 4,
+    }
+    return build_app(MonolithSettings(**(values | changes)))
 
 
-def service_app(name: str, place: Place) -> FastAPI:
+def service_app(name: str, place: Place, **changes: Any) -> FastAPI:
     """A service as its own process builds it; fields that its settings do not have are ignored."""
     module = importlib.import_module(f"services.{name}.app")
     kind = get_type_hints(module.build)["settings"]
@@ -89,6 +88,7 @@ def service_app(name: str, place: Place) -> FastAPI:
         rate_limits=parse_rate_limits("off"),
         media_dir=place.directory / "media",
         mail_dir=place.directory / "mail",
+        **changes,
     )
     app: FastAPI = module.build(settings, MANIFEST)
     return app
