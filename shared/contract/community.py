@@ -258,13 +258,13 @@ class CreateCharacter(RequestModel):
 
 
 class ReadNotifications(RequestModel):
-    """Exactly one of `ids` and `all`."""
+    """Exactly one of `ids` and `all` = true."""
 
     ids: Annotated[tuple[Id, ...], Items(min_length=1, max_length=100)] | None = None
-    all: Literal[True] | None = None
+    all: bool = False
 
     @model_validator(mode="after")
     def _exactly_one(self) -> ReadNotifications:
-        if (self.ids is None) == (self.all is None):
+        if (self.ids is None) == (not self.all):
             raise ValueError("exactly one of ids and all is needed")
         return self

@@ -91,7 +91,7 @@ class Cursor:
 
 async def cursor_parameter(cursor: Annotated[str | None, Query()] = None) -> Cursor | None:
     """FastAPI dependency for `?cursor=`: `cursor: Annotated[Cursor | None, Depends(cursor_parameter)]`."""
-    return Cursor.decode(cursor) if cursor else None
+    return Cursor.decode(cursor) if cursor is not None else None
 
 
 def cut_page(
