@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 #: Base64, as Azure's SDK wants a key.
 BLOB_KEY = "c3RhbmQtaW4ga2V5IG9mIGEgdGVzdA=="
 BLOB_ACCOUNT = "standin"
+#: Vendors of models that are reached by OpenAI's SDK.
+COMPATIBLE = ("GROQ", "DEEPSEEK", "GEMINI")
 
 
 def vendor_environment(url: str, smtp_port: int | None = None) -> dict[str, str]:
@@ -23,9 +25,14 @@ def vendor_environment(url: str, smtp_port: int | None = None) -> dict[str, str]
         "ANTHROPIC_BASE_URL": f"{url}/anthropic",
         "OPENAI_API_KEY": "stand-in",
         "OPENAI_BASE_URL": f"{url}/openai/v1",
+        **{
+            f"{name}_{part}": value
+            for name in COMPATIBLE  # they speak OpenAI's format
+            for part, value in (("API_KEY", "stand-in"), ("BASE_URL", f"{url}/openai/v1"))
+        },
         "SUPABASE_URL": f"{url}/supabase",
         "SUPABASE_ANON_KEY": "sb_publishable_stand_in",
-        "SUPABASE_SERVICE_ROLE_KEY": "sb_secret_stand_in",
+        "SUPABASE_SERVICE_KEY": "sb_secret_stand_in",
         "CLERK_ISSUER": f"{url}/clerk",
         "CLERK_AUTHORIZED_PARTIES": "http://localhost:3000",
         "CLERK_SECRET_KEY": "sk_test_stand_in",

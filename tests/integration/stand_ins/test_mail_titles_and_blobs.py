@@ -16,7 +16,7 @@ from azure.storage.blob import BlobServiceClient, ContentSettings
 from sendgrid import SendGridAPIClient
 from sendgrid.helpers.mail import Mail
 
-from tests.integration.stand_ins.conftest import StandIns
+from tests.support.stand_in_process import StandIns
 
 ACCOUNT = "standin"
 CREDENTIAL = {"account_name": ACCOUNT, "account_key": "c3RhbmQtaW4ga2V5IG9mIGEgdGVzdA=="}

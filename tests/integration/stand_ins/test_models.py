@@ -10,7 +10,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionChunk
 
-from tests.integration.stand_ins.conftest import StandIns
+from tests.support.stand_in_process import StandIns
 
 CLAUDE, GPT = "claude-haiku-4-5", "gpt-5"
 

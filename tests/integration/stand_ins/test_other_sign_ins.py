@@ -19,7 +19,8 @@ from shared.auth.issuers import clerk_issuer
 from shared.auth.verifier import TokenVerifier
 from shared.errors import CallerError
 from shared.webhooks.providers import ClerkReader, RevenueCatReader
-from tests.integration.stand_ins.conftest import Receiver, StandIns
+from tests.integration.stand_ins.conftest import Receiver
+from tests.support.stand_in_process import StandIns
 
 EMAIL, PASSWORD = "ann@example.com", "correct horse"
 SECRET = "whsec_c2VjcmV0LW9mLXRoZS10ZXN0LTMyLWJ5dGVzLWxvbmc="

@@ -12,7 +12,8 @@ import pytest
 import stripe
 
 from shared.webhooks.providers import StripeReader
-from tests.integration.stand_ins.conftest import Receiver, StandIns
+from tests.integration.stand_ins.conftest import Receiver
+from tests.support.stand_in_process import StandIns
 
 # stripe's asynchronous httpx client passes `data=` where httpx wants `content=`
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning")

@@ -12,7 +12,8 @@ from supabase_auth.errors import AuthApiError
 from shared.auth.issuers import supabase_issuer
 from shared.auth.verifier import TokenVerifier
 from shared.webhooks.providers import SupabaseReader
-from tests.integration.stand_ins.conftest import Receiver, StandIns
+from tests.integration.stand_ins.conftest import Receiver
+from tests.support.stand_in_process import StandIns
 
 SECRET = "whsec_c2VjcmV0LW9mLXRoZS10ZXN0LTMyLWJ5dGVzLWxvbmc="
 PASSWORD = "correct horse"
