@@ -37,6 +37,7 @@ class World:
     media_dir: Path
     mail_dir: Path
     rate_limits: Mapping[str, int] = field(default_factory=dict)
+    own_databases: Mapping[str, str] = field(default_factory=dict)  # DSN by service
     is_cut_off: bool = False  # some server is away on purpose: nothing will ever be ready
 
     def with_changes(self, **changes: Any) -> World:
@@ -75,7 +76,7 @@ def build_service(name: str, world: World, owner_api_url: str) -> FastAPI:
     """The service's own app; its settings are read as its process reads them."""
     module = importlib.import_module(f"services.{name}.app")
     kind = get_type_hints(module.build)["settings"]
-    app: FastAPI = module.build(kind(**_values(world, owner_api_url)), MANIFEST)
+    app: FastAPI = module.build(kind(**_values(name, world, owner_api_url)), MANIFEST)
     return app
 
 
@@ -83,7 +84,7 @@ def worker_settings(name: str, world: World, owner_api_url: str) -> WorkerSettin
     """Settings of the service's worker, of its own kind where it has one."""
     module = importlib.import_module(f"services.{name}.settings")
     kind = _own_worker_settings(module)
-    return kind(**_values(world, owner_api_url))
+    return kind(**_values(name, world, owner_api_url))
 
 
 def _own_worker_settings(module: ModuleType) -> type[WorkerSettings]:
@@ -95,11 +96,13 @@ def _own_worker_settings(module: ModuleType) -> type[WorkerSettings]:
     return WorkerSettings
 
 
-def _values(world: World, owner_api_url: str) -> dict[str, Any]:
+def _values(name: str, world: World, owner_api_url: str) -> dict[str, Any]:
     """Fields that a service does not know are ignored by its settings."""
-    limits = ",".join(f"{name}={count}" for name, count in world.rate_limits.items())
+    limits = ",".join(f"{bucket}={count}" for bucket, count in world.rate_limits.items())
+    own = world.own_databases.get(name)
     return {
         "shared_database_url": SecretStr(world.database_url),
+        "database_url": SecretStr(own) if own else None,
         "redis_url": SecretStr(world.redis_url),
         "rabbitmq_url": SecretStr(world.rabbitmq_url),
         "jwt_secrets": (SecretStr(SECRET),),

@@ -63,6 +63,14 @@ def test_web_processes_are_checked_before_they_get_traffic(app: str) -> None:
 
 
 @pytest.mark.parametrize("app", APPS)
+def test_tasks_by_the_clock_are_those_of_the_manifest(app: str) -> None:
+    """Dokku reads app.json and a plan reads the manifest."""
+    data = json_with_comments((ROOT / "dokku" / app / "app.json").read_text())
+    wanted = [task.model_dump() for task in app_models(MANIFEST)[app].cron]
+    assert data.get("cron", []) == wanted
+
+
+@pytest.mark.parametrize("app", APPS)
 def test_a_change_of_an_app_s_own_files_deploys_it(app: str) -> None:
     paths = app_models(MANIFEST)[app].paths
     assert f"dokku/{app}" in paths
