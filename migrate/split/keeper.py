@@ -1,8 +1,9 @@
 """A small process that holds the snapshot of a copy, so that the copy outlives the command.
 
 A snapshot lives as long as the connection that exported it. The keeper owns that connection and
-nothing else; it goes when its lease, which the copying command renews, has run out, when the
-command tells it to, or when the database goes. It knows no table.
+nothing else; it goes when its lease, which the copying command renews, has run out (and then takes
+the slot along, which would keep WAL for nobody), when the command tells it to, or when the database
+goes. It knows no table.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from migrate.split.connection import CONNECTION_LOST, Connection, close, connect
 from migrate.split.context import SplitContext
 from migrate.split.model import Endpoint, SplitError
 from migrate.split.names import Direction, Side, quote
-from migrate.split.slots import create_slot_with_snapshot, snapshot_is_valid
+from migrate.split.slots import ExportedSnapshot, create_slot_with_snapshot, snapshot_is_valid
 
 #: How long a copy may be interrupted and still go on from where it was, in seconds.
 LEASE_SECONDS = 900.0
 #: How often the keeper looks at its lease, in seconds.
 POLL_SECONDS = 1.0
+#: How often the keeper tries to drop the slot of a copy that nobody came back for.
+DROP_ATTEMPTS = 50
 #: How long the keeper may take from its start to its first sign of life, beyond making the slot.
 START_SECONDS = 20.0
 
@@ -156,20 +159,40 @@ async def keep(dsn: str, schema: str, slot: str, seconds: float) -> None:
                 kept.backend_pid,
                 slot,
             )
-            is_leased = (
-                f"SELECT EXISTS (SELECT FROM {table} WHERE slot = $1 AND keeper_pid = $2"
-                " AND lease_until > clock_timestamp())"
-            )
-            while True:
-                await asyncio.sleep(POLL_SECONDS)
-                if kept.connection.is_closed():
-                    break
-                if not await control.fetchval(is_leased, slot, kept.backend_pid):
-                    break
+            is_leased = await _hold(control, table, slot, kept)
         finally:
             kept.connection.terminate()
+        if is_leased is False:
+            await _drop(control, slot)
     finally:
         await close(control)
+
+
+async def _hold(control: Connection, table: str, slot: str, kept: ExportedSnapshot) -> bool | None:
+    """Until the end: False when the lease has run out, None when the keeper was dismissed."""
+    lease = (
+        f"SELECT lease_until > clock_timestamp() FROM {table} WHERE slot = $1 AND keeper_pid = $2"
+    )
+    while not kept.connection.is_closed():
+        await asyncio.sleep(POLL_SECONDS)
+        is_leased: bool | None = await control.fetchval(lease, slot, kept.backend_pid)
+        if not is_leased:
+            return is_leased
+    return None
+
+
+async def _drop(control: Connection, slot: str) -> None:
+    """Without its snapshot a slot is of no use to a copy, and would keep WAL until the disk is full."""
+    for _ in range(DROP_ATTEMPTS):
+        try:
+            await control.execute(
+                "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1",
+                slot,
+            )
+        except asyncpg.ObjectInUseError:
+            await asyncio.sleep(POLL_SECONDS / 10)
+        else:
+            return
 
 
 def main() -> int:

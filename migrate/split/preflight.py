@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from migrate.split.boundary import read_boundary
 from migrate.split.context import SplitContext
+from migrate.split.disk import free_bytes, judge_disk
 from migrate.split.dump import client_programs
 from migrate.split.findings import Finding, Weight, refusals, sorted_findings
 from migrate.split.model import RefusedError
@@ -20,9 +18,6 @@ from migrate.split.slots import culprits
 from migrate.split.table_rules import judge_tables
 from migrate.steps import Check, Step, needed
 from shared.states import DataState
-
-#: Free disk that a copy wants, as a multiple of the tables with their indexes.
-DISK_FACTOR = 1.1
 
 
 async def preflight(context: SplitContext, *, direct: bool = False) -> list[Finding]:
@@ -53,10 +48,28 @@ async def preflight(context: SplitContext, *, direct: bool = False) -> list[Find
         for who in await culprits(shared)
     ]  # fmt: skip
     size = sum(table.total_bytes for table in boundary.tables.values())
-    found += _disk_findings(size, free_bytes(context))
+    found += judge_disk(size, await free_bytes(context))
+    for side in Side:
+        connection = await context.control(side)
+        pid = await connection.fetchval("SELECT pg_backend_pid()")
+        found += judge_session(side, connection.get_server_pid(), pid)
     if context.desk is not None and not direct:
         found += _traffic_findings(context.spec.service, await context.desk.writers_elsewhere())
     return sorted_findings(found)
+
+
+def judge_session(side: Side, announced_pid: int, pid: int) -> list[Finding]:
+    """A pooler announces a process of its own, and gives each transaction another server's one."""
+    if announced_pid == pid:
+        return []
+    return [
+        Finding(
+            "pooler", Weight.REFUSE, f"{side} server",
+            "is reached through a connection pooler: locks and settings of a session, and replication"
+            " connections, get lost in it",
+            "give the tool the address of PostgreSQL itself",
+        )
+    ]  # fmt: skip
 
 
 def _traffic_findings(service: str, routes: tuple[str, ...]) -> list[Finding]:
@@ -85,37 +98,6 @@ def _client_findings(side: Side, server: int) -> list[Finding]:
             f"install postgresql-client-{server}",
         )
     ]  # fmt: skip
-
-
-def free_bytes(context: SplitContext) -> int | None:
-    """Free disk of the own server when it is this machine; SQL does not tell it otherwise."""
-    directory = context.facts[Side.OWN].data_directory
-    host = urlsplit(context.endpoints[Side.OWN].dsn).hostname or "localhost"
-    if directory is None or host not in ("localhost", "127.0.0.1", "::1"):
-        return None
-    try:
-        return os.statvfs(Path(directory)).f_bavail * os.statvfs(Path(directory)).f_frsize
-    except OSError:
-        return None
-
-
-def _disk_findings(size: int, free: int | None) -> list[Finding]:
-    wanted = int(size * DISK_FACTOR)
-    if free is None:
-        return [
-            Finding(
-                "disk", Weight.WARN, "own server",
-                f"needs {wanted:,} bytes of free disk, which cannot be read from here", "look yourself",
-            )
-        ]  # fmt: skip
-    if free < wanted:
-        return [
-            Finding(
-                "disk", Weight.REFUSE, "own server", f"has {free:,} bytes of free disk and needs {wanted:,}",
-                "make room",
-            )
-        ]  # fmt: skip
-    return []
 
 
 class Preflight(Step[SplitContext]):

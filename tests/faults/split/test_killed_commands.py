@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from migrate.split.abort import abort_plan, leftovers
 from migrate.split.finalize import finalize_plan
 from migrate.split.names import Direction, Side
@@ -123,6 +125,25 @@ async def test_a_finalize_killed_at_every_boundary_is_finished_by_the_next_run(
         await run_plan(context, finalize_plan(0.0, tmp_path))
         assert await leftovers(context) == {"shared": [], "own": []}
         assert (await pair.desk.placement()).state is DataState.FINAL
+
+
+@pytest.mark.parametrize("crashed", list(Side))
+async def test_a_copy_survives_the_crash_of_a_server(
+    split_servers: SplitServers, crashed: Side
+) -> None:
+    """The shared server takes the snapshot along, so the copy starts over; the own one keeps its pieces."""
+    async with split_servers.pair() as pair:
+        child = start_child(pair, "split", "copy", Boundary.STARTED, with_signal=signal.SIGSTOP)
+        await child.wait_until_stopped()
+        server = split_servers.server(crashed)
+        await server.kill("postgres")
+        child.thaw()
+        await child.wait()
+        await server.start("postgres")
+        async with pair.context() as context:
+            outcome = await run_split(context)
+            assert ("snapshot" in outcome.applied) is (crashed is Side.SHARED)
+            assert (await verify(context, Direction.FORWARD)).is_equal
 
 
 async def test_a_copy_goes_on_with_the_pieces_that_are_missing_after_the_command_was_killed(

@@ -97,6 +97,11 @@ async def test_finalize_renames_what_was_left_behind_and_drops_it_after_a_backup
             await run_plan(context, finalize_plan(7.0, tmp_path))
         assert caught.value.step == "silent"
         outcome = await run_plan(context, finalize_plan(0.0, tmp_path))
+        for side in Side:
+            lines = (await catalogue(pair, side)).splitlines()
+            left = [line for line in lines if "split" in line and "_split_old_" not in line]
+            assert left == []
+            assert not [line for line in lines if line.startswith(("slot", "pub", "sub"))]
         assert outcome.data["backup"]["rows"] == outcome.data["backup"]["rows"] | {"messages": 800}
         assert await leftovers(context) == {"shared": [], "own": []}
         with pytest.raises(asyncpg.UndefinedTableError):
