@@ -50,8 +50,8 @@ class ChatSettings(StorageSettings):
     model_gemini_flash: ModelChain = parse_chain("gemini:gemini-2.5-flash,openai:gpt-4o-mini")
     model_llama_3_70b: ModelChain = parse_chain("groq:llama-3.3-70b-versatile,openai:gpt-4o-mini")
     model_deepseek_chat: ModelChain = parse_chain("deepseek:deepseek-chat,openai:gpt-4o-mini")
-    model_claude_3_5_sonnet: ModelChain = parse_chain("anthropic:claude-sonnet-4-5,openai:gpt-4o")
-    model_gpt_4o: ModelChain = parse_chain("openai:gpt-4o,anthropic:claude-sonnet-4-5")
+    model_claude_3_5_sonnet: ModelChain = parse_chain("anthropic:claude-sonnet-5,openai:gpt-4o")
+    model_gpt_4o: ModelChain = parse_chain("openai:gpt-4o,anthropic:claude-sonnet-5")
     model_gemini_pro: ModelChain = parse_chain("gemini:gemini-2.5-pro,openai:gpt-4o")
 
     first_token_seconds: float = Field(default=12.0, gt=0, le=40)  # then the next of the chain
