@@ -22,7 +22,7 @@ from monolith.providers.openai_models import OpenAiModels
 # Model name -> vendor and the vendor's name for it; MODEL_<NAME>=<vendor>:<model> overrides.
 VENDOR_MODELS = {
     "claude-3-haiku": "anthropic:claude-haiku-4-5",
-    "claude-3-5-sonnet": "anthropic:claude-sonnet-4-5",
+    "claude-3-5-sonnet": "anthropic:claude-sonnet-5",
     "gpt-4o-mini": "openai:gpt-4o-mini",
     "gpt-4o": "openai:gpt-4o",
     "gemini-flash": "openai:gemini-flash",
