@@ -137,7 +137,7 @@ class _Line:
     def __init__(self, row: bytes, *, is_trusted: bool) -> None:
         """Parse a line that llhttp has accepted. Raises Refusal."""
         name, colon, value = row.partition(b":")
-        if not colon or not name or row[0] in b" \t" or b"\r" in row:
+        if not colon or not name or row[0] in b" \t":
             raise malformed("a header line has no name")
         low = name.lower()
         self.name = low
@@ -178,65 +178,67 @@ class HeaderBlocks:
         """
         key = raw[line_end:]
         found = self._kept.get(key)
-        if found is None:
-            found = self._read_block(key)
-            if len(key) <= MAX_KEPT_BYTES:
-                if len(self._kept) >= MAX_KEPT_BLOCKS:
-                    self._kept.clear()
-                self._kept[key] = found
-        return found
-
-    def _read_block(self, block: bytes) -> HeaderBlock:
-        """Parse field lines: `block` begins with the CRLF of the request line, ends with an empty line.
-
-        A line that stood in a good block before is good; a block with any other line is judged by llhttp.
-        """
-        rows = block[2:-4].split(b"\r\n") if len(block) > 4 else []
+        if found is not None:
+            return found
+        rows = key[2:-4].split(b"\r\n") if len(key) > 4 else []
         lines: list[_Line] = []
+        is_known = True
         for row in rows:
             line = self._lines.get(row)
             if line is None:
-                _check_grammar(block, len(rows))
-                lines = [self._read_line(row) for row in rows]
-                break
+                line = self._read_line(row)
+                is_known = False
             lines.append(line)
-        fields: dict[bytes, bytes] = {}
-        forwarded: list[bytes] = []
-        for line in lines:
-            name = line.name
-            if name not in fields:
-                fields[name] = line.value
-            elif name in _SINGLE:
-                raise malformed(f"more than one {name.decode('latin-1')} field")
-            else:
-                fields[name] += (b"; " if name == b"cookie" else b", ") + line.value
-            if line.forwarded:
-                forwarded.append(line.forwarded)
-        return HeaderBlock(fields, forwarded)
+        block = _join(lines)
+        # A block with a new line may be the only one of its kind, as behind a proxy that stamps requests.
+        if is_known and len(key) <= MAX_KEPT_BYTES:
+            if len(self._kept) >= MAX_KEPT_BLOCKS:
+                self._kept.clear()
+            self._kept[key] = block
+        return block
 
     def _read_line(self, row: bytes) -> _Line:
-        line = self._lines.get(row)
-        if line is None:
-            line = _Line(row, is_trusted=self._is_trusted)
-            if len(row) <= MAX_KEPT_LINE_BYTES:
-                if len(self._lines) >= MAX_KEPT_LINES:
-                    self._lines.clear()
-                self._lines[row] = line
+        """A line that was not seen before. Raises Refusal."""
+        _check_grammar(row)
+        line = _Line(row, is_trusted=self._is_trusted)
+        if len(row) <= MAX_KEPT_LINE_BYTES:
+            if len(self._lines) >= MAX_KEPT_LINES:
+                self._lines.clear()
+            self._lines[row] = line
         return line
 
 
-def _check_grammar(block: bytes, rows: int) -> None:
-    """llhttp's verdict over a block of so many lines. Raises Refusal."""
+def _join(lines: list[_Line]) -> HeaderBlock:
+    fields: dict[bytes, bytes] = {}
+    forwarded: list[bytes] = []
+    for line in lines:
+        name = line.name
+        known = fields.get(name)
+        if known is None:
+            fields[name] = line.value
+        elif name in _SINGLE:
+            raise malformed(f"more than one {name.decode('latin-1')} field")
+        else:
+            fields[name] = known + (b"; " if name == b"cookie" else b", ") + line.value
+        if line.forwarded:
+            forwarded.append(line.forwarded)
+    return HeaderBlock(fields, forwarded)
+
+
+def _check_grammar(row: bytes) -> None:
+    """llhttp's verdict over one line; what several lines mean together is judged here. Raises Refusal."""
+    if not row or b"\n" in row or b"\r" in row:
+        raise malformed("a line of the request head does not end with CRLF")
     verdict = _Grammar()
     try:
         # llhttp wants a request line; the real one is checked by its own reader.
-        HttpRequestParser(verdict).feed_data(b"POST / HTTP/1.1" + block)
+        HttpRequestParser(verdict).feed_data(b"POST / HTTP/1.1\r\n" + row + b"\r\n\r\n")
     except HttpParserUpgrade:
         pass
     except HttpParserError as error:
         raise malformed("the request head is not HTTP/1.1") from error
-    if not verdict.is_complete or block.count(b"\n") != rows + 2:
-        raise malformed("a line of the request head does not end with CRLF")
+    if not verdict.is_complete:
+        raise malformed("the request head is not HTTP/1.1")
 
 
 def _without_nominated(

@@ -139,11 +139,8 @@ class ResponseHead:
                 fields[name] = known + b", " + line.value
                 if name == b"connection":
                     connection = _Line(b"connection:" + fields[name])
-            elif line.value == known:
-                intact = False
-                continue
             else:
-                raise BadResponseError("two different Content-Length fields")
+                raise BadResponseError("more than one Content-Length field")
             if action == _DROP:
                 intact = False
             else:
@@ -220,6 +217,12 @@ def _known_lines(rows: list[bytes]) -> list[_Line] | None:
             return None
         found.append(line)
     return found
+
+
+def forget_lines() -> None:
+    """Read every line anew from now on."""
+    _lines.clear()
+    _status_lines.clear()
 
 
 def _read_line(row: bytes) -> _Line:

@@ -42,12 +42,12 @@ heads = st.builds(
 )
 
 
-def ours(raw: bytes) -> RequestHead | None:
+def ours(raw: bytes, blocks: HeaderBlocks | None = None) -> RequestHead | None:
     end = raw.find(b"\r\n")
     if end < 0 or not raw.endswith(b"\r\n\r\n"):
         return None
     try:
-        head = read_request_head(raw, end, HeaderBlocks(is_trusted=False), "127.0.0.1")
+        head = read_request_head(raw, end, blocks or HeaderBlocks(is_trusted=False), "127.0.0.1")
     except Refusal:
         return None
     return head if head.refusal is None else None
@@ -140,3 +140,37 @@ def test_a_head_says_whether_its_connection_stays() -> None:
     assert not keeps(b"HTTP/1.1", b"Connection: a\r\nConnection: close\r\n")
     assert not keeps(b"HTTP/1.0", b"")
     assert keeps(b"HTTP/1.0", b"Connection: Keep-Alive\r\n")
+
+
+REMEMBERING = HeaderBlocks(is_trusted=False)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    heads,
+    st.lists(st.tuples(st.integers(0, 200), st.binary(max_size=2), st.integers(0, 2)), max_size=2),
+)
+@example(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n", [])
+@example(b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", [])
+@example(
+    b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n", []
+)
+def test_lines_that_were_read_before_mean_the_same_as_new_ones(
+    raw: bytes, damage: list[tuple[int, bytes, int]]
+) -> None:
+    for position, insert, drop in damage:
+        at = position % (len(raw) + 1)
+        raw = raw[:at] + insert + raw[at + drop :]
+    raw = end(raw + b"\r\n\r\n")
+    fresh = ours(raw)
+    for _ in range(3):  # new lines, known lines, a known block
+        again = ours(raw, REMEMBERING)
+        assert (again is None) is (fresh is None), raw
+        if again is not None and fresh is not None:
+            assert again.fields == fresh.fields
+            assert again.block.lines == fresh.block.lines
+            assert (again.content_length, again.is_chunked) == (
+                fresh.content_length,
+                fresh.is_chunked,
+            )
+            assert (again.host_name, again.block.options) == (fresh.host_name, fresh.block.options)
