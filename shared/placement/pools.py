@@ -9,7 +9,7 @@ from typing import Literal
 
 import asyncpg
 
-from shared.placement.connection import Pool
+from shared.placement.connection import Connection, Pool
 from shared.placement.errors import DatabaseUnavailableError
 from shared.placement.guard import guarded_connection
 from shared.placement.ownership import TableGrants
@@ -57,6 +57,14 @@ def server_settings(settings: PoolSettings, application_name: str) -> dict[str, 
     }
 
 
+async def _keep_as_is(_connection: Connection) -> None:
+    """Instead of asyncpg's reset statement after every use, a round trip of its own.
+
+    Services leave no session state behind: settings and advisory locks are those of a transaction,
+    and nobody listens on a pooled connection. asyncpg itself rolls back what is still open.
+    """
+
+
 async def open_pool(
     dsn: str,
     application_name: str,
@@ -80,6 +88,7 @@ async def open_pool(
             statement_cache_size=settings.statement_cache_size,
             server_settings=server_settings(settings, application_name),
             connection_class=guarded_connection(grants) if grants else asyncpg.Connection,
+            reset=_keep_as_is,
         )
     except CONNECTION_ERRORS as error:
         raise DatabaseUnavailableError(side, type(error).__name__) from error
