@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from services.community.live.seat import Seat
 from services.community.service.community import Community
@@ -68,10 +68,13 @@ async def _serve(talk: RoomConversation, seat: Seat, online: list[UUID]) -> None
     """Until the client leaves, is silent, or is sent away."""
     try:
         ready = await talk.ready(seat, online)
-        await seat.socket.send_text(ready.model_dump_json())
     except Exception as error:
         await close(seat.socket, _close_code(error, seat))
         return
+    try:
+        await seat.socket.send_text(ready.model_dump_json())
+    except (WebSocketDisconnect, RuntimeError, OSError):
+        return  # the client is gone already
     writer = asyncio.create_task(seat.write())
     reader = asyncio.create_task(_read(talk, seat))
     try:
