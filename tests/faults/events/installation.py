@@ -19,6 +19,8 @@ import asyncpg
 from migrate.stack.servers.private import PrivateServers
 from shared.events import outbox
 from shared.events.envelope import Event, new_event
+from shared.events.rabbitmq import BrokerSettings, RabbitBroker
+from shared.events.rabbitmq.inspection import queue_states
 from shared.events.topology import Names
 from shared.placement import Database, FixedPlacement, PlacementError, PoolSettings, open_pools
 from shared.placement.pools import CONNECTION_ERRORS
@@ -81,13 +83,13 @@ class Installation:
                 )
             await asyncio.sleep(pause)
 
-    def image(self) -> Event:
-        """A chat image of the test's user."""
+    def image(self, size: int = 1) -> Event:
+        """A chat image of the test's user; see worker_process about sizes that fail."""
         data = {
             "media_id": uuid4(),
             "storage_key": f"media/{uuid4()}",
             "content_type": "image/png",
-            "bytes": 1,
+            "bytes": size,
             "width": None,
             "height": None,
             "sha256": uuid4().hex * 2,
@@ -152,6 +154,13 @@ class Installation:
             for path in sorted(self.directory.glob("worker-*.log"))
             for line in path.read_text(errors="replace").splitlines()[-count:]
         )
+
+    async def depths(self, *queues: str) -> list[int]:
+        """Ready messages of each queue."""
+        broker = RabbitBroker(BrokerSettings(self.rabbitmq_url))
+        states = await queue_states(broker, queues)
+        await broker.close()
+        return [state.messages or 0 for state in states]
 
     async def rabbitmqctl(self, *arguments: str) -> None:
         """Run rabbitmqctl on the private node."""

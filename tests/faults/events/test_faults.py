@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from uuid import uuid4
 
 import asyncpg
 
 from shared.events import outbox
+from shared.events.broker import Message, Outcome
+from shared.events.envelope import new_event
 from shared.events.rabbitmq import BrokerSettings, RabbitBroker
 from shared.events.rabbitmq.link import call, open_channel
+from shared.events.topology import LADDER_SECONDS
+from tests.faults.events.first_design import FirstEvent, FirstPublisher
 from tests.faults.events.installation import (
     OUTAGE_SECONDS,
     Installation,
     kill_at_random,
 )
+from tests.faults.events.worker_process import FRAGILE, POISON
 
 
 async def assert_exactly_once(installation: Installation) -> None:
@@ -92,6 +98,78 @@ async def test_a_memory_alarm_stops_publishers_and_nothing_else(installation: In
     finally:
         await installation.rabbitmqctl("set_vm_memory_high_watermark", "0.4")
     await assert_exactly_once(installation)
+
+
+async def test_e7_an_alarm_of_the_broker_does_not_stop_the_event_loop(
+    installation: Installation,
+) -> None:
+    url, big = installation.rabbitmq_url, {"x": "y" * 300_000}
+    broker = RabbitBroker(BrokerSettings(url))
+    assert await broker.publisher.wait_ready(20)
+    first = await asyncio.to_thread(FirstPublisher, url, f"first.{installation.names.prefix}")
+    await installation.rabbitmqctl("set_vm_memory_high_watermark", "0.00000001")
+
+    def publish_as_the_first_design_does() -> None:
+        for _ in range(100):
+            first.publish(FirstEvent.new("u1", big))
+
+    try:
+        blocked = asyncio.create_task(asyncio.to_thread(publish_as_the_first_design_does))
+        flying = [
+            broker.publisher.publish("", "amq.nobody", Message(b"{}", str(n), "x"))
+            for n in range(100)
+        ]
+        beats = 0
+        for _ in range(100):  # the loop goes on, whatever the broker does
+            await asyncio.sleep(0.02)
+            beats += 1
+        assert beats == 100
+        assert not blocked.done()  # on the event loop it would be the whole service
+    finally:
+        await installation.rabbitmqctl("set_vm_memory_high_watermark", "0.4")
+    async with asyncio.timeout(60):
+        outcomes = await asyncio.gather(*flying)
+        await blocked
+    assert set(outcomes) == {Outcome.RETURNED}
+    await asyncio.to_thread(first.close)
+    await broker.close()
+
+
+async def test_poison_unknown_and_unroutable_messages_cost_the_good_ones_nothing(
+    installation: Installation,
+) -> None:
+    names = installation.names
+    await installation.start_worker()
+    await installation.publish(50)
+    await installation.reached(50)
+    story = new_event(
+        "story.deleted",
+        source="community",
+        subject=installation.user,
+        data={"story_id": uuid4(), "was_published": True},
+    )
+    special = [installation.image(size) for size in (POISON, FRAGILE)]
+    await installation.database.transaction(
+        lambda connection: outbox.add(connection, *special, story)
+    )
+    broker = RabbitBroker(BrokerSettings(installation.rabbitmq_url))
+    assert await broker.publisher.wait_ready(20)
+    unknown = special[0].to_json().replace(b"chat.image_received", b"chat.image_invented")
+    for number, body in enumerate((b"\xff\xfe", b"{}", unknown)):
+        message = Message(body, f"raw-{number}", "chat.image_received")
+        sent = await broker.publisher.publish(names.exchange, "chat.image_received", message)
+        assert sent is Outcome.CONFIRMED
+    await broker.close()
+    await installation.publish(50)
+    await installation.reached(101)  # every good one, and the fragile one at its second run
+    assert (await installation.count())[1:] == (101, 101)
+    rungs = [names.wait("media", seconds) for seconds in LADDER_SECONDS]
+    depths = await installation.depths(
+        names.queue("media"), names.dead("media"), names.unrouted, *rungs
+    )
+    assert depths[:3] == [0, 2, 1]  # nothing waits, two were unreadable, one nobody hears
+    assert sum(depths[3:]) == 1  # poison waits for its next run
+    assert 2 <= installation.log_lines("poison_run") <= 4  # it does not spin
 
 
 async def test_idling_for_longer_than_two_heartbeats_costs_no_event(

@@ -12,7 +12,9 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from uuid import uuid4
+from uuid import UUID, uuid4
+
+import structlog
 
 from shared.events import outbox
 from shared.events.envelope import Event
@@ -22,11 +24,22 @@ from shared.events.topology import Names
 from shared.events.worker import WorkerContext, WorkerPlan, run_worker
 from shared.placement import Connection, open_pool
 
+#: Sizes of images that no handler can store, and that it can store the second time only.
+POISON, FRAGILE = 13, 7
 PAUSE_SECONDS = float(os.environ.get("FAULT_PAUSE_SECONDS", "0"))
+
+
+_tried: set[UUID] = set()
+log = structlog.get_logger(__name__)
 
 
 async def store_image(connection: Connection, event: Event) -> None:
     """The effect; its key has a random part, so that a second one would be a second row."""
+    size = event.data["bytes"]
+    if size == POISON or (size == FRAGILE and event.id not in _tried):
+        _tried.add(event.id)
+        log.warning("poison_run")
+        raise LookupError("this image cannot be stored")
     await connection.execute(
         "INSERT INTO media_metadata (user_id, kind, content_type, bytes, sha256, storage_key)"
         " VALUES ($1::uuid, 'chat', 'image/png', 1, $2, $3)",

@@ -146,7 +146,10 @@ FAULTS: Mapping[str, tuple[str, ...]] = {
     "L8": (f"{CHAT}::test_l8_l9_parallel_messages_are_in_order_counted_and_the_newest_first",),
     "L9": (f"{CHAT}::test_l8_l9_parallel_messages_are_in_order_counted_and_the_newest_first",),
     "L10": (f"{CHAT}::test_l10_what_a_model_thinks_first_is_no_answer",),
-    "L11": (f"{CHAT}::test_l11_l13_l14_the_model_asked_for_is_asked_once",),
+    "L11": (
+        f"{CHAT}::test_l11_l13_l14_the_model_asked_for_is_asked_once",
+        f"{STATIC}::test_l11_no_model_that_the_vendor_retires_is_a_default",
+    ),
     "L12": (f"{QUOTAS}::test_the_second_message_of_a_conversation_costs_nothing_that_day",),
     "L13": (f"{CHAT}::test_l11_l13_l14_the_model_asked_for_is_asked_once",),
     "L14": (

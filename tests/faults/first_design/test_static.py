@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from anthropic.resources.messages.messages import DEPRECATED_MODELS
 
 from shared.manifest import load_manifest
 
@@ -104,6 +106,18 @@ def _is_blocking_stripe(call: ast.Call) -> bool:
     if not isinstance(function, ast.Attribute):
         return False
     return ".v1." in ast.unparse(function) and not function.attr.endswith("_async")
+
+
+def test_l11_no_model_that_the_vendor_retires_is_a_default() -> None:
+    """Models end; the vendor's package says which, and a default must outlive the release."""
+    found = {
+        f"{path}: {model}"
+        for package in ("services", "monolith")
+        for path in (ROOT / package).rglob("*.py")
+        for model in re.findall(r"anthropic:([a-z0-9.-]+)", path.read_text("utf-8"))
+        if model in DEPRECATED_MODELS
+    }
+    assert found == set()
 
 
 def test_p1_p2_no_status_beside_a_body_and_no_old_names_of_stripe() -> None:
