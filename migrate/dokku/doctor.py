@@ -12,6 +12,7 @@ from pathlib import Path
 
 from migrate.dokku import reports
 from migrate.dokku.argv import command
+from migrate.dokku.desired import DesiredApp
 from migrate.dokku.procfile import json_with_comments, processes
 from migrate.dokku.reading import exists
 from migrate.dokku.session import Session
@@ -74,12 +75,13 @@ async def _repository(session: Session) -> AsyncIterator[Finding]:
             "there are changes that are not committed",
             "deploys push commits: git commit",
         )
-    for name, app in session.desired.apps.items():
-        for finding in _files(session.repository.folder, name, app.folder, dict(app.scale)):
+    for app in session.desired.apps.values():
+        for finding in _files(session.repository.folder, app):
             yield finding
 
 
-def _files(root: Path, app: str, folder: str, scale: dict[str, int]) -> list[Finding]:
+def _files(root: Path, desired: DesiredApp) -> list[Finding]:
+    app, folder = desired.name, desired.folder
     found: list[Finding] = []
     procfile, app_json = root / folder / "Procfile", root / folder / "app.json"
     if not procfile.exists():
@@ -88,7 +90,7 @@ def _files(root: Path, app: str, folder: str, scale: dict[str, int]) -> list[Fin
         )
     else:
         entries = processes(procfile.read_text(encoding="utf-8"))
-        unknown = [name for name, count in scale.items() if count and name not in entries]
+        unknown = [name for name, count in desired.scale.items() if count and name not in entries]
         if unknown:
             advice = "add them to the Procfile, or take them out of the manifest"
             found.append(
@@ -103,6 +105,15 @@ def _files(root: Path, app: str, folder: str, scale: dict[str, int]) -> list[Fin
             data = json_with_comments(app_json.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
             return [*found, Finding(Level.BAD, f"{app}: {folder}/app.json is not JSON: {error}")]
+        wanted = sorted((task.schedule, task.command) for task in desired.cron)
+        tasks = sorted(
+            (str(t.get("schedule")), str(t.get("command"))) for t in data.get("cron", [])
+        )
+        if wanted != tasks:
+            advice = "write the same `cron` into both"
+            found.append(
+                Finding(Level.BAD, f"{app}: tasks of {folder}/app.json and manifest differ", advice)
+            )
         if "formation" in data:
             advice = "take `formation` out: it forbids the manifest's scale"
             found.append(Finding(Level.BAD, f"{app}: {folder}/app.json has a formation", advice))

@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from shared.manifest import load_manifest
 from tests.dokku_host.host import FakeHost
+
+#: Paths of the public contract that a request without a token may not read.
+NEEDS_USER = frozenset(
+    route.path
+    for service in load_manifest().services.values()
+    for route in service.routes
+    if route.auth != "public" and route.method == "GET"
+)
 
 
 def answering(host: FakeHost, name: str) -> list[str]:
@@ -31,7 +40,7 @@ def public_host(host: FakeHost, name: str) -> Iterator[str]:
         def do_GET(self) -> None:
             apps = answering(host, name)
             body = (apps[0] if apps else "nobody").encode()
-            self.send_response(200 if apps else 502)
+            self.send_response((401 if self.path in NEEDS_USER else 200) if apps else 502)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

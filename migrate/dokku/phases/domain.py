@@ -31,8 +31,9 @@ async def find_move(world: World, source: str, target: str) -> Move:
     """What has to be moved; no names when the target has all of them alone."""
     transport = world.session.transport
     wanted = world.session.desired.apps[target].domains
-    old = await read_app(transport, source, public=True, k3s=False)
-    new = await read_app(transport, target, public=True, k3s=False)
+    k3s = world.session.section.scheduler == "k3s"
+    old = await read_app(transport, source, public=True, k3s=k3s)
+    new = await read_app(transport, target, public=True, k3s=k3s)
     held = old.domains if old.domains_enabled else frozenset()
     return Move(old, new, tuple(sorted(wanted & held)))
 
@@ -88,7 +89,8 @@ async def _copy_certificate(world: World, source: str, target: str) -> None:
 
 
 async def _require(world: World, app: str, names: tuple[str, ...]) -> None:
-    found = await read_app(world.session.transport, app, public=False, k3s=False)
+    k3s = world.session.section.scheduler == "k3s"
+    found = await read_app(world.session.transport, app, public=False, k3s=k3s)
     if not (found.domains_enabled and set(names) <= found.domains):
         raise DomainMoveError(
             f"Dokku accepted the names for {app}, but reports {sorted(found.domains) or 'none'};"

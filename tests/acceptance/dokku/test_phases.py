@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from migrate.dokku.grammar import check
 from migrate.dokku.phases.commands import OperatorCommands
 from migrate.dokku.phases.world import World
-from migrate.dokku.session import open_session
+from migrate.dokku.session import Session, open_session
 from shared.manifest import Manifest
 from tests.dokku_host.all_phases import Heard, asked_at, live_through_all, remove_all
 from tests.dokku_host.host import FakeHost
+from tests.dokku_host.operator_side import ROOT
 from tests.dokku_host.public import answering, public_host
 from tests.dokku_host.server import DokkuServer
 from tests.integration.dokku.conftest import (
@@ -28,6 +33,11 @@ from tests.integration.dokku.conftest import (
 
 __all__ = ["checkout", "databases", "host", "listener", "manifest", "server"]
 
+RELATIONS = (
+    "SELECT relname AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+    " AND relkind IN ('r', 'p', 'v')"
+)
+
 
 @pytest.fixture
 def public(host: FakeHost, manifest: Manifest) -> Iterator[str]:
@@ -35,7 +45,56 @@ def public(host: FakeHost, manifest: Manifest) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.timeout(300)
+async def excess_rights(host: FakeHost, session: Session) -> list[str]:
+    """Rights on real tables of the shared database that roles of services have and should not, or lack."""
+    store = session.section.shared_store or ""
+    database = host.state.stores["postgres", store].database
+    found: list[str] = []
+    connection = await asyncpg.connect(host.databases.dsn(database))
+    try:
+        tables = [row["name"] for row in await connection.fetch(RELATIONS)]
+        assert {"users", "outbox", "maintenance_modes", "conversations"} <= set(tables)
+        for service in session.manifest.services.values():
+            app = session.desired.apps[service.app]
+            (role,) = (link.role for link in app.links if link.store == store)
+            rights = [row for row in app.rights[store] if row.schema_name == "public"]
+            reads = {table for row in rights for table in row.tables}
+            writes = {table for row in rights if row.rights == "write" for table in row.tables}
+            for table in tables:
+                may = await connection.fetchrow(
+                    "SELECT has_table_privilege($1, $2, 'SELECT') AS read,"
+                    " has_table_privilege($1, $2, 'INSERT, UPDATE, DELETE, TRUNCATE') AS write",
+                    role,
+                    f"public.{table}",
+                )
+                assert may is not None
+                if (may["read"], may["write"]) != (table in reads, table in writes):
+                    found.append(f"{role} on {table}: {dict(may)}")
+    finally:
+        await connection.close()
+    return found
+
+
+async def told_by_the_command(environment: dict[str, str], checkout: Path) -> None:
+    """What `migrate phase` says about the end, typed as an operator types it."""
+
+    async def typed(*words: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "migrate.cli", "--manifest", str(ROOT / "migration.toml"), *words,
+            cwd=checkout, env={**environment, "PYTHONPATH": str(ROOT)},
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await asyncio.wait_for(process.communicate(), 100)
+        assert process.returncode == 0, err.decode()
+        return out.decode()
+
+    rows = json.loads(await typed("phase", "list", "--json"))
+    assert {row["status"] for row in rows} == {"completed"}
+    shown = await typed("phase", "show", "8", "--live")
+    assert "stop api-monolith  [already]" in shown
+
+
+@pytest.mark.timeout(600)
 async def test_eight_phases_from_an_empty_host_to_an_empty_plan(
     server: DokkuServer,
     host: FakeHost,
@@ -80,6 +139,8 @@ async def test_eight_phases_from_an_empty_host_to_an_empty_plan(
             assert app.containers is not None
             assert not app.proxy_enabled
             assert not any(key.endswith("_ADMIN_URL") for key in app.config)
+        assert not await excess_rights(host, session)
+        await told_by_the_command(environment, checkout)
         await remove_all(session)
     assert not host.state.apps
     assert not host.state.stores
