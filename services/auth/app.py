@@ -60,7 +60,7 @@ def build(settings: AuthSettings, manifest: Manifest | None = None) -> FastAPI:
                 app.state.health,
                 MaintenanceTable(platform.pool),
                 client,
-                settings.domain_health_urls,
+                settings.health_urls,
             )
             modes = platform.maintenance
             processor = WebhookProcessor(

@@ -48,9 +48,16 @@ class AuthSettings(MailSettings):
     supabase_service_key: SecretStr | None = None
     web_domain: str = ""  # of links for people; default: the public host without `api.`
     owner_api_url: BaseUrl | None = None  # where other domains answer; default: the public address
+    # Where the apps of other domains answer, for /api/status; one pair each, or one variable each.
     domain_health_urls: Annotated[
         dict[str, BaseUrl], NoDecode, BeforeValidator(_pairs), Field(default_factory=dict)
     ]
+    chat_url: BaseUrl | None = None
+    payments_url: BaseUrl | None = None
+    content_url: BaseUrl | None = None
+    media_url: BaseUrl | None = None
+    community_url: BaseUrl | None = None
+    analytics_url: BaseUrl | None = None
 
     @model_validator(mode="after")
     def _hosted_needs_keys(self) -> AuthSettings:
@@ -65,6 +72,19 @@ class AuthSettings(MailSettings):
         """The host of links that people share."""
         host = urlsplit(self.public_base_url).hostname or "127.0.0.1"
         return self.web_domain or host.removeprefix("api.")
+
+    @property
+    def health_urls(self) -> dict[str, str]:
+        """Domain -> address of the app that answers for it, where that is another app."""
+        named = {
+            "chat": self.chat_url,
+            "payments": self.payments_url,
+            "content": self.content_url,
+            "media": self.media_url,
+            "community": self.community_url,
+            "analytics": self.analytics_url,
+        }
+        return {domain: url for domain, url in named.items() if url} | self.domain_health_urls
 
     @property
     def owners_url(self) -> str:

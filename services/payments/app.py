@@ -31,6 +31,7 @@ def build(settings: PaymentsSettings, manifest: Manifest | None = None) -> FastA
         async with AsyncExitStack() as stack:
             database = await stack.enter_async_context(open_service_database(NAME, settings, known))
             provider = await stack.enter_async_context(open_provider(settings))
+            app.state.database = database
             app.state.payments = PaymentsService(database, provider)
             app.state.return_hosts = settings.hosts_of_return
             app.state.payments_livemode = settings.payments_livemode

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp as ASGIApplication
 
 START_SECONDS = 20.0
 
@@ -22,7 +22,7 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def served(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+async def served(app: ASGIApplication) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the app, whose `base_url` is the address that others reach it by."""
     config = uvicorn.Config(app, port=0, log_config=None, server_header=False, access_log=False)
     server = uvicorn.Server(config)

@@ -15,9 +15,9 @@ from pydantic import SecretStr
 from services.auth.app import build
 from services.auth.settings import AuthSettings
 from tests.integration.auth_service.conftest import MANIFEST, kinds, until
-from tests.integration.stand_ins.conftest import StandIns
 from tests.support.people import STANDARD_SECRET, bearer, error_code
 from tests.support.served_app import served
+from tests.support.stand_in_process import StandIns
 
 ANN = "ann@example.com"
 PASSWORD = "correct horse"

@@ -14,15 +14,26 @@ from pydantic import SecretStr
 from services.payments.settings import PaymentsSettings, PaymentsWorkerSettings
 from shared.manifest import load_manifest
 from shared.ratelimit.buckets import parse_rate_limits
-from tests.integration.stand_ins.conftest import process, stand_ins
 from tests.support.people import SECRET, STRIPE_SECRET, People
 from tests.support.platform_database import one_for_all
 from tests.support.service_roles import service_role
-
-__all__ = ["process", "stand_ins"]  # fixtures of the stand-ins
+from tests.support.stand_in_process import StandIns, stand_in_process
 
 MANIFEST = load_manifest()
-WAIT_SECONDS = 15.0
+WAIT_SECONDS = 20.0
+
+
+@pytest.fixture(scope="session")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIns]:
+    with stand_in_process(tmp_path_factory.mktemp("outbox")) as found:
+        yield found
+
+
+@pytest.fixture
+def stand_ins(process: StandIns) -> StandIns:
+    """The vendors, as clean as new."""
+    process.reset()
+    return process
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,12 +13,15 @@ import pytest
 from pydantic import SecretStr
 
 from services.payments.app import build
+from services.payments.effects import webhook_effects
 from services.payments.reconcile import reconcile
 from services.payments.settings import PaymentsSettings, PaymentsWorkerSettings
+from shared.placement import Database
+from shared.webhooks import WebhookProcessor
 from tests.integration.payments_service.conftest import MANIFEST, people_of, until
-from tests.integration.stand_ins.conftest import StandIns
 from tests.support.people import STRIPE_SECRET, Person, error_code
 from tests.support.served_app import served
+from tests.support.stand_in_process import StandIns
 
 # stripe's asynchronous httpx client passes `data=` where httpx wants `content=`
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning")
@@ -42,8 +46,20 @@ async def client(
     stand_ins: StandIns,
     database: asyncpg.Connection,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    async with served(build(web_settings(**live(stand_ins)), MANIFEST)) as client:
+    app = build(web_settings(**live(stand_ins)), MANIFEST)
+    async with served(app) as client:
+        sweeping = asyncio.create_task(sweep(app.state.database))
         yield client
+        sweeping.cancel()
+        await asyncio.gather(sweeping, return_exceptions=True)
+
+
+async def sweep(database: Database) -> None:
+    """What the worker does: deliveries that came while enough were under way wait for it."""
+    processor = WebhookProcessor(database, webhook_effects())
+    while True:
+        await processor.sweep()
+        await asyncio.sleep(0.2)
 
 
 def deliver(stand_ins: StandIns, client: httpx.AsyncClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -27,7 +28,7 @@ from shared.placement import Connection, Database
 from shared.placement.service import open_service_database
 from shared.quota import Quotas
 from tests.integration.payments_service.conftest import MANIFEST, people_of
-from tests.support.broker_cleanup import remove_topology
+from tests.support.queues import remove_queues
 from tests.support.served_app import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -140,7 +141,8 @@ def topology_of_its_own(rabbitmq_url: str, prefix: str, consumer: str) -> Iterat
     try:
         yield
     finally:
-        remove_topology(rabbitmq_url, Names(MANIFEST.project.name, prefix), consumer)
+        names = Names(MANIFEST.project.name, prefix)
+        asyncio.run(remove_queues(rabbitmq_url, names, consumer))
 
 
 @pytest.mark.parametrize("name", ["auth", "payments"])

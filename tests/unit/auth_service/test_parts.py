@@ -152,9 +152,12 @@ def test_settings_say_where_people_and_owners_are() -> None:
         web_domain="sx.example",
         owner_api_url="http://router:8080",
         domain_health_urls="chat=http://chat:8000, media=http://media:8000/",
+        chat_url="http://elsewhere:8000",
+        content_url="http://content:8000",
     )
     assert (chosen.link_domain, chosen.owners_url) == ("sx.example", "http://router:8080")
-    assert chosen.domain_health_urls == {
+    assert chosen.health_urls == {
+        "content": "http://content:8000",
         "chat": "http://chat:8000",
         "media": "http://media:8000",
     }
