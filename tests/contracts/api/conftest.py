@@ -15,8 +15,10 @@ import pytest_asyncio
 
 from migrate.commands.db_migrate import prepare_store
 from monolith.migrations import migrate
+from tests.contracts.api import seeded
 from tests.contracts.api.effects import Workers
 from tests.contracts.api.routed import run_behind_router
+from tests.contracts.api.seeded import SEARCH_PATH, seed
 from tests.contracts.api.sides import Running, Side, side_named
 from tests.contracts.api.world import MANIFEST, World
 from tests.support.people import People
@@ -33,6 +35,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("side", sides, indirect=True, scope="session")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On a seeded database, leave out what looks at everybody's rows."""
+    if seeded.USERS:
+        left_out = [item for item in items if item.get_closest_marker("everybody")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 async def _execute(dsn: str, statement: str) -> None:
     connection = await asyncpg.connect(dsn)
     try:
@@ -44,6 +54,7 @@ async def _execute(dsn: str, statement: str) -> None:
 async def _prepare(dsn: str) -> None:
     await migrate(dsn)
     await prepare_store(dsn, MANIFEST, actor="tests")
+    await seed(dsn)
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +98,9 @@ async def workers(side: Side, running: Running) -> AsyncIterator[Workers]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def database(world: World) -> AsyncIterator[asyncpg.Connection]:
     """A connection of the test's own, after every row but the plans is gone."""
-    connection = await asyncpg.connect(world.database_url)
+    connection = await asyncpg.connect(
+        world.database_url, server_settings={"search_path": SEARCH_PATH}
+    )
     rows = await connection.fetch(
         "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> ALL ($1)",
         list(KEPT),

@@ -56,6 +56,7 @@ async def found(client: httpx.AsyncClient, query: str, names: list[str]) -> None
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.everybody
 async def test_search_orders_by_class_and_popularity_and_pages_by_offset(
     client: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
@@ -84,6 +85,7 @@ async def test_search_orders_by_class_and_popularity_and_pages_by_offset(
     assert rest.headers["cache-control"] == "public, max-age=60"
 
 
+@pytest.mark.everybody
 async def test_a_type_limits_search_and_autocomplete(
     client: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
@@ -106,6 +108,7 @@ async def test_a_search_without_a_good_text_is_refused(
     assert error_code(await client.get(f"/api/search?{query}")) == "VALIDATION_ERROR"
 
 
+@pytest.mark.everybody
 async def test_a_text_of_punctuation_finds_nothing(
     client: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
@@ -120,6 +123,7 @@ async def test_a_broken_cursor_is_malformed(client: httpx.AsyncClient) -> None:
         assert (answer.status_code, error_code(answer)) == (400, "MALFORMED_REQUEST")
 
 
+@pytest.mark.everybody
 async def test_search_sees_changes_of_the_tables(
     client: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
@@ -131,6 +135,7 @@ async def test_search_sees_changes_of_the_tables(
     assert (await client.get("/api/search?q=first")).json()["items"] == []
 
 
+@pytest.mark.everybody
 async def test_lists_go_by_popularity_then_id_and_keep_their_place(
     client: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
@@ -151,6 +156,7 @@ async def test_lists_go_by_popularity_then_id_and_keep_their_place(
     assert seen == [str(row["id"]) for row in rows]
 
 
+@pytest.mark.everybody
 async def test_lists_can_be_filtered(
     client: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
@@ -202,6 +208,7 @@ async def test_details_carry_an_etag_that_moves_with_the_row(
     assert (await client.get(path, headers=tagged)).json()["overview"] == "new"
 
 
+@pytest.mark.everybody
 async def test_characters_and_actors_can_be_looked_for_by_name(
     client: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
@@ -228,6 +235,7 @@ async def test_characters_and_actors_can_be_looked_for_by_name(
     assert (await client.get("/api/resources/actors?q=ann")).json()["items"][0]["name"] == "Ann"
 
 
+@pytest.mark.everybody
 async def test_popular_gives_the_first_of_a_type(
     client: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
