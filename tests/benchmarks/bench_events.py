@@ -10,15 +10,12 @@ Prints a table and writes .bench/events.json.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
 import statistics
 import sys
-import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +29,6 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, not as a module
 
-from migrate.stack.servers.private import PrivateServers
 from shared.events import outbox
 from shared.events.broker import Message
 from shared.events.consumer import Consumer, ConsumerSettings
@@ -41,6 +37,7 @@ from shared.events.metrics import EventMetrics
 from shared.events.rabbitmq.link import call, open_channel
 from shared.events.relay import Relay
 from shared.placement import Connection
+from tests.benchmarks.private_servers import benchmark_servers
 from tests.integration.events.harness import TABLES, RabbitBus, World
 
 QUICK = "--quick" in sys.argv
@@ -62,7 +59,8 @@ INSERT INTO effects (event_id) SELECT event_id FROM fresh
 
 def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    figures = uvloop.run(_run())
+    with benchmark_servers("postgres", "rabbitmq") as urls:
+        figures = uvloop.run(_run(urls["postgres"], urls["rabbitmq"]))
     ratios = {
         name: round(figures[ours] / figures[peer], 2)
         for name, ours, peer in (
@@ -83,38 +81,21 @@ def main() -> None:
     Console().print(f"written to {REPORT}")
 
 
-async def _run() -> dict[str, float]:
-    async with _servers() as (postgres_url, rabbitmq_url):
-        name = f"bench_{uuid.uuid4().hex[:8]}"
-        admin = await asyncpg.connect(postgres_url)
-        await admin.execute(f'CREATE DATABASE "{name}"')
-        dsn = postgres_url.rpartition("/")[0] + f"/{name}"
-        connection = await asyncpg.connect(dsn)
-        await connection.execute(TABLES)
-        await connection.close()
-        world = await World.open(dsn, RabbitBus(rabbitmq_url))
-        try:
-            return await _measure(world, rabbitmq_url)
-        finally:
-            await world.close()
-            await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-            await admin.close()
-
-
-@contextlib.asynccontextmanager
-async def _servers() -> AsyncIterator[tuple[str, str]]:
-    given = os.environ.get("TEST_POSTGRES_URL"), os.environ.get("TEST_RABBITMQ_URL")
-    if given[0] and given[1]:
-        yield given[0], given[1]
-        return
-    with tempfile.TemporaryDirectory(prefix="bench-events-") as directory:
-        servers = PrivateServers(Path(directory), ("postgres", "rabbitmq"), owner_pid=os.getpid())
-        urls = await servers.start_all()
-        try:
-            yield str(urls.postgres), str(urls.rabbitmq)
-        finally:
-            await servers.close()
-            servers.wipe()
+async def _run(postgres_url: str, rabbitmq_url: str) -> dict[str, float]:
+    name = f"bench_{uuid.uuid4().hex[:8]}"
+    admin = await asyncpg.connect(postgres_url)
+    await admin.execute(f'CREATE DATABASE "{name}"')
+    dsn = postgres_url.rpartition("/")[0] + f"/{name}"
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(TABLES)
+    await connection.close()
+    world = await World.open(dsn, RabbitBus(rabbitmq_url))
+    try:
+        return await _measure(world, rabbitmq_url)
+    finally:
+        await world.close()
+        await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        await admin.close()
 
 
 async def _measure(world: World, url: str) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Reserve and settle pairs a second on the functions of the shared database.
 
-    make bench-quota
+    make bench-quota             (ARGS="--quick" for a tenth of the pairs)
 
 A private PostgreSQL unless TEST_POSTGRES_URL names one. 20 connections over 1,000 users, then one
 hot user. Prints a table and writes .bench/quota.json.
@@ -9,15 +9,11 @@ hot user. Prints a table and writes .bench/quota.json.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
 import random
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -27,22 +23,24 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, not as a module
 
-from migrate.stack.servers.private import PrivateServers
 from shared.placement import PoolSettings, open_pool
 from shared.placement.connection import Pool
 from shared.quota import Quotas
+from tests.benchmarks.private_servers import benchmark_servers
 from tests.support.platform_database import drop_templates, platform_database
 
-PAIRS = 4_000
-HOT_PAIRS = 1_000
+QUICK = "--quick" in sys.argv
+PAIRS = 400 if QUICK else 4_000
+HOT_PAIRS = 100 if QUICK else 1_000
 CONNECTIONS = 20
 USERS = 1_000
-ROUNDS = 3
+ROUNDS = 1 if QUICK else 3
 REPORT = Path(".bench/quota.json")
 
 
 def main() -> None:
-    figures = uvloop.run(_run())
+    with benchmark_servers("postgres") as urls:
+        figures = uvloop.run(_run(urls["postgres"]))
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(json.dumps({"figures": figures}, indent=2) + "\n")
     table = Table("what", "figure")
@@ -52,34 +50,18 @@ def main() -> None:
     Console().print(f"written to {REPORT}")
 
 
-async def _run() -> dict[str, float]:
-    async with _server() as url:
-        async with platform_database(url) as dsn:
-            pool = await open_pool(dsn, "bench/quota", PoolSettings(max_size=CONNECTIONS))
-            users = await _users(pool)
-            pairs = [await _pairs(pool, users, PAIRS) for _ in range(ROUNDS)]
-            hot = [await _pairs(pool, users[:1], HOT_PAIRS) for _ in range(ROUNDS)]
-            await pool.close()
-        await drop_templates(url)
+async def _run(url: str) -> dict[str, float]:
+    async with platform_database(url) as dsn:
+        pool = await open_pool(dsn, "bench/quota", PoolSettings(max_size=CONNECTIONS))
+        users = await _users(pool)
+        pairs = [await _pairs(pool, users, PAIRS) for _ in range(ROUNDS)]
+        hot = [await _pairs(pool, users[:1], HOT_PAIRS) for _ in range(ROUNDS)]
+        await pool.close()
+    await drop_templates(url)
     return {
         "reserve_settle_pairs_per_s": round(statistics.median(pairs), 1),
         "one_hot_user_pairs_per_s": round(statistics.median(hot), 1),
     }
-
-
-@contextlib.asynccontextmanager
-async def _server() -> AsyncIterator[str]:
-    if given := os.environ.get("TEST_POSTGRES_URL"):
-        yield given
-        return
-    with tempfile.TemporaryDirectory(prefix="bench-quota-") as directory:
-        servers = PrivateServers(Path(directory), ("postgres",), owner_pid=os.getpid())
-        urls = await servers.start_all()
-        try:
-            yield str(urls.postgres)
-        finally:
-            await servers.close()
-            servers.wipe()
 
 
 async def _users(pool: Pool) -> list[UUID]:
