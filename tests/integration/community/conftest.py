@@ -46,5 +46,6 @@ def _values(dsn: str, redis_url: str, rabbitmq_url: str) -> dict[str, Any]:
         "jwt_secrets": (SecretStr(SECRET),),
         "public_base_url": PUBLIC_URL,
         "rate_limits": parse_rate_limits("off"),
+        "port": 0,
         "drain_seconds": 5.0,
     }

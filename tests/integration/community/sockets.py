@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,15 +22,14 @@ WAIT_SECONDS = 10
 
 @asynccontextmanager
 async def on_a_port(app: FastAPI, settings: AppSettings) -> AsyncIterator[int]:
-    """The port of the app, served as its process serves it."""
+    """The port of the app, served as its process serves it; the port of the settings is 0."""
     server = uvicorn.Server(server_config(app, settings))
-    listener = socket.create_server(("127.0.0.1", 0))
-    task = asyncio.create_task(server.serve([listener]))
+    task = asyncio.create_task(server.serve())
     async with asyncio.timeout(WAIT_SECONDS):
         while not server.started:
             await asyncio.sleep(0.01)
     try:
-        yield listener.getsockname()[1]
+        yield server.servers[0].sockets[0].getsockname()[1]
     finally:
         app.state.health.begin_drain()
         server.should_exit = True
