@@ -39,7 +39,8 @@ async def on_a_port(app: FastAPI, settings: AppSettings) -> AsyncIterator[int]:
 async def sit(port: int, room_id: str, person: Person) -> ClientConnection:
     """A socket of a person; `ready` is still to be read."""
     url = f"ws://127.0.0.1:{port}/api/story/rooms/{room_id}/ws"
-    return await connect(url, additional_headers=person.headers)
+    # Without a bound: a client that stops reading does not see the answer to its close.
+    return await connect(url, additional_headers=person.headers, max_queue=None)
 
 
 async def frame(client: ClientConnection, kind: str) -> dict[str, Any]:
