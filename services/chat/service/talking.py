@@ -91,8 +91,12 @@ class Talking:
             if said.character is None:
                 raise invalid_fields((field_path, "is needed without conversation_id"))
             return new_place(said.character, said.series), await self.tier(user_id, said.model)
-        tier = await self.tier(user_id, said.model)
-        return await self.known_place(user_id, said.conversation_id, form), tier
+        if said.model in PREMIUM_MODELS:  # its refusal comes before that of the conversation
+            tier = await self.tier(user_id, said.model)
+            return await self.known_place(user_id, said.conversation_id, form), tier
+        return await asyncio.gather(
+            self.known_place(user_id, said.conversation_id, form), self.tier(user_id, said.model)
+        )
 
     async def known_place(
         self, user_id: UUID, conversation_id: UUID, form: ConversationType | None
