@@ -16,6 +16,7 @@ from tests.integration.community.conftest import MANIFEST, MakeWebSettings
 from tests.integration.community.sockets import frame, on_a_port, say, sit
 from tests.support.own_placement import Databases, two_databases
 from tests.support.people import People
+from tests.support.service_roles import service_role
 
 ROOMS, STORIES = "/api/story/rooms", "/api/story/stories"
 TABLES = ("fandom_rooms", "room_members", "room_messages")
@@ -25,6 +26,13 @@ TABLES = ("fandom_rooms", "room_members", "room_messages")
 async def databases(postgres_url: str) -> AsyncIterator[Databases]:
     async with two_databases(postgres_url, MANIFEST, "community") as found:
         yield found
+
+
+@pytest.fixture
+async def shared_as_service(databases: Databases) -> AsyncIterator[str]:
+    """The shared database with the rights that the service has in production."""
+    async with service_role(databases.shared, MANIFEST, "community") as dsn:
+        yield dsn
 
 
 async def copy(source: asyncpg.Connection, target: asyncpg.Connection) -> None:
@@ -48,11 +56,11 @@ async def fence(connection: asyncpg.Connection) -> None:
 
 
 async def test_everything_works_without_a_table_of_others_in_the_same_database(
-    databases: Databases, web_settings: MakeWebSettings
+    databases: Databases, shared_as_service: str, web_settings: MakeWebSettings
 ) -> None:
     await databases.move()
     shared, own = await asyncpg.connect(databases.shared), await asyncpg.connect(databases.own)
-    settings = web_settings(databases.shared, database_url=SecretStr(databases.own))
+    settings = web_settings(shared_as_service, database_url=SecretStr(databases.own))
     app = build(settings, MANIFEST)
     transport = httpx.ASGITransport(app)
     async with (

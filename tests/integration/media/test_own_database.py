@@ -14,6 +14,7 @@ from services.media.settings import MediaSettings
 from tests.integration.media.conftest import MANIFEST
 from tests.support.own_placement import Databases, two_databases
 from tests.support.people import PNG, People, error_code
+from tests.support.service_roles import service_role
 
 RESERVATIONS = "SELECT state FROM quota_reservations WHERE user_id = $1 ORDER BY created_at"
 
@@ -25,11 +26,18 @@ async def moved(postgres_url: str) -> AsyncIterator[Databases]:
         yield databases
 
 
+@pytest.fixture
+async def shared_as_service(moved: Databases) -> AsyncIterator[str]:
+    """The shared database with the rights that the service has in production."""
+    async with service_role(moved.shared, MANIFEST, "media") as dsn:
+        yield dsn
+
+
 async def test_a_moved_image_lives_in_the_own_database_and_is_paid_in_the_shared_one(
-    moved: Databases, web_settings: Callable[..., MediaSettings]
+    moved: Databases, shared_as_service: str, web_settings: Callable[..., MediaSettings]
 ) -> None:
     shared, own = await asyncpg.connect(moved.shared), await asyncpg.connect(moved.own)
-    app = build(web_settings(moved.shared, database_url=SecretStr(moved.own)), MANIFEST)
+    app = build(web_settings(shared_as_service, database_url=SecretStr(moved.own)), MANIFEST)
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
