@@ -13,13 +13,11 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -33,17 +31,17 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, not as a 
 from migrate.commands.db_migrate import prepare_store
 from migrate.seed.catalogue import read_catalogue
 from migrate.seed.load_catalogue import load_catalogue
+from migrate.stack.programs import ServerKind
 from services.content.search.entries import Entry, Kind
 from shared.manifest import load_manifest
 from tests.benchmarks import search_names
+from tests.benchmarks.http_load import Ask, app_process, load, quantiles, until_ready
+from tests.benchmarks.private_servers import benchmark_servers
 
 ROOT = Path(__file__).parents[2]
 REPORT = Path(".bench/search-http.json")
-SERVERS = ("postgres", "redis", "rabbitmq")
 MODULES = {"service": "services.content", "monolith": "monolith"}
 FIGURES = ("autocomplete_median", "autocomplete_p99", "read_median", "read_p99")
-CONNECTIONS = 16
-START_SECONDS = 90.0
 TABLES = {
     Kind.TITLE: ("titles", ("id", "format", "title", "title_norm", "popularity", "year")),
     Kind.CHARACTER: ("characters", ("id", "name", "name_norm", "series", "popularity")),
@@ -59,7 +57,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--apps", nargs="+", choices=MODULES, default=list(MODULES))
     arguments = parser.parse_args()
-    with _servers() as servers:
+    with benchmark_servers("postgres", "redis", "rabbitmq") as servers:
         figures = uvloop.run(_measure(arguments, servers))
     ratios = {
         name.removeprefix("monolith_"): round(
@@ -78,97 +76,41 @@ def main() -> None:
     Console().print(f"written to {REPORT}")
 
 
-async def _measure(arguments: argparse.Namespace, servers: dict[str, str]) -> dict[str, float]:
+async def _measure(
+    arguments: argparse.Namespace, servers: Mapping[ServerKind, str]
+) -> dict[str, float]:
     rows = search_names.entries(arguments.titles)
     title = next(row for row in rows if row.name == "The Matrix")
     found: dict[str, list[float]] = {}
-    async with _database(rows, servers) as environment:
+    async with filled_database(rows, servers) as environment:
         with contextlib.ExitStack() as stack:
-            ports = {name: stack.enter_context(_app(name, environment)) for name in arguments.apps}
+            ports = {
+                name: stack.enter_context(app_process(MODULES[name], environment))
+                for name in arguments.apps
+            }
             for name, port in ports.items():
-                await _ready(port, "/readyz" if name == "service" else "/api/search?q=matrix")
+                await until_ready(
+                    port, Ask("/readyz" if name == "service" else "/api/search?q=matrix")
+                )
             for number in range(arguments.rounds + 1):  # the first round warms up
                 texts = search_names.queries(rows, 4000, seed=number)
-                typing = [f"/api/autocomplete?q={quote(text)}" for text in texts]
-                for what, paths in (
+                typing = [Ask(f"/api/autocomplete?q={quote(text)}") for text in texts]
+                for what, asks in (
                     ("autocomplete", typing),
-                    ("read", [f"/api/resources/movies/{title.id}"] * 50),
+                    ("read", [Ask(f"/api/resources/movies/{title.id}")]),
                 ):
                     for name, port in ports.items():
-                        spent = await _load(port, paths, arguments.rate, arguments.seconds)
-                        for quantile, value in _quantiles(spent).items():
+                        spent = await load(port, asks, arguments.rate, arguments.seconds)
+                        for quantile, value in quantiles(spent).items():
                             if number:
                                 found.setdefault(f"{name}_{what}_{quantile}", []).append(value)
     return {name: round(statistics.median(values), 3) for name, values in found.items()}
 
 
-async def _load(port: int, paths: list[str], rate: float, seconds: float) -> list[float]:
-    """Milliseconds from the start of every request, on its time, to the end of its answer."""
-    connections: asyncio.Queue[_Connection] = asyncio.Queue()
-    for _ in range(CONNECTIONS):
-        connections.put_nowait(await _Connection.open(port))
-    clock = time.perf_counter  # the loop's own clock only counts milliseconds
-    started, spent, tasks = clock(), list[float](), list[asyncio.Task[None]]()
-
-    async def one(path: str, begun: float) -> None:
-        connection = await connections.get()
-        status = await connection.get(path)
-        spent.append((clock() - begun) * 1000)
-        connections.put_nowait(connection)
-        if status != 200:
-            raise RuntimeError(f"{path} was answered with {status}")
-
-    for number in range(int(rate * seconds)):
-        due = started + number / rate
-        await asyncio.sleep(max(due - clock(), 0))
-        tasks.append(asyncio.create_task(one(paths[number % len(paths)], clock())))
-    await asyncio.gather(*tasks)
-    while not connections.empty():
-        connections.get_nowait().close()
-    return spent
-
-
-class _Connection:
-    """One kept-alive HTTP/1.1 connection; reads answers with Content-Length only."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    @classmethod
-    async def open(cls, port: int) -> _Connection:
-        return cls(*await asyncio.open_connection("127.0.0.1", port))
-
-    async def get(self, path: str) -> int:
-        self._writer.write(f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
-        head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
-        length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
-        await self._reader.readexactly(length)
-        return int(head[9:12])
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-@contextlib.contextmanager
-def _servers() -> Iterator[dict[str, str]]:
-    """Addresses by kind: from TEST_*_URL, else of private servers that end with the block."""
-    given = {kind: os.environ.get(f"TEST_{kind.upper()}_URL", "") for kind in SERVERS}
-    if all(given.values()):
-        yield given
-        return
-    command = [sys.executable, "-m", "migrate.stack.servers"]
-    folder = str(ROOT / ".stack" / "bench" / str(os.getpid()))
-    start = [*command, "start", folder, str(os.getpid())]
-    started = subprocess.run(start, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-    try:
-        yield json.loads(started.stdout)
-    finally:
-        subprocess.run([*command, "remove", folder], cwd=ROOT, check=True)
-
-
 @contextlib.asynccontextmanager
-async def _database(rows: list[Entry], servers: dict[str, str]) -> AsyncIterator[dict[str, str]]:
+async def filled_database(
+    rows: list[Entry], servers: Mapping[ServerKind, str]
+) -> AsyncIterator[dict[str, str]]:
     """A database with everything in it, as the environment of the apps."""
     admin_dsn = servers["postgres"]
     name = f"bench_{uuid.uuid4().hex[:12]}"
@@ -217,46 +159,6 @@ async def _fill(dsn: str, rows: list[Entry]) -> None:
         await connection.copy_records_to_table(table, records=records, columns=columns)
     await connection.execute("ANALYZE")
     await connection.close()
-
-
-@contextlib.contextmanager
-def _app(name: str, environment: dict[str, str]) -> Iterator[int]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", MODULES[name]],
-        env={**os.environ, **environment, "PORT": str(port)},
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        yield port
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-async def _ready(port: int, path: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            connection = await _Connection.open(port)
-            if await connection.get(path) == 200:
-                return
-        except (OSError, asyncio.IncompleteReadError):
-            pass
-        await asyncio.sleep(0.2)
-    raise TimeoutError(f"the app on port {port} does not answer {path}")
-
-
-def _quantiles(spent: list[float]) -> dict[str, float]:
-    ordered = sorted(spent)
-    return {"median": statistics.median(ordered), "p99": ordered[int(len(ordered) * 0.99)]}
 
 
 if __name__ == "__main__":
