@@ -86,6 +86,8 @@ def app_environment(process: AppProcess, facts: StackFacts) -> dict[str, str]:
             # Empty, not absent: a DATABASE_URL of the operator's shell must not become a service's.
             own = facts.own_urls.get(service, "")
             values |= {"SHARED_DATABASE_URL": facts.shared_url, "DATABASE_URL": own}
+            if service == "auth":  # it answers for the whole product, so it asks the others
+                values |= _upstreams(facts)
     return values
 
 
@@ -132,12 +134,16 @@ def _common(process: AppProcess, facts: StackFacts) -> dict[str, str]:
     return values
 
 
-def _router(facts: StackFacts) -> dict[str, str]:
-    upstreams = {
+def _upstreams(facts: StackFacts) -> dict[str, str]:
+    """Where each app listens, by the variable that the router knows it by."""
+    return {
         f"{name.upper()}_URL": facts.upstream_url(name)
         for name in facts.ports
         if not name.startswith(("router", STAND_INS))
     }
+
+
+def _router(facts: StackFacts) -> dict[str, str]:
     return {
         "SHARED_DATABASE_URL": facts.shared_url,
         "ADMIN_PORT": str(facts.ports["router-admin"]),
@@ -146,5 +152,5 @@ def _router(facts: StackFacts) -> dict[str, str]:
         "WORKERS": str(facts.router_workers),
         "OVERRIDE_SECRETS": facts.credentials.override_secret,
         "IDENTITY_SECRETS": facts.credentials.identity_secret,
-        **upstreams,
+        **_upstreams(facts),
     }

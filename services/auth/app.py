@@ -26,10 +26,10 @@ from services.auth.service import AuthService
 from services.auth.sessions import Sessions
 from services.auth.settings import AuthSettings
 from services.auth.sign_in import LocalSignIn, SignIn
-from services.auth.status import StatusBoard
+from services.auth.status import Addresses, StatusBoard, served_domains
 from shared.auth.tokens import TokenIssuer
 from shared.manifest import Manifest, load_manifest
-from shared.placement import Database
+from shared.placement import Database, PlacementUnknownError
 from shared.placement.service import open_service_database
 from shared.web.app import create_service_app
 from shared.web.maintenance_source import MaintenanceTable
@@ -56,11 +56,14 @@ def build(settings: AuthSettings, manifest: Manifest | None = None) -> FastAPI:
             app.state.image_owners = ImageOwners(client)
             app.state.link_domain = settings.link_domain
             platform = app.state.platform
+            addresses = Addresses(
+                settings.domain_health_urls, settings.app_urls, settings.monolith_url
+            )
             app.state.status_board = StatusBoard(
                 app.state.health,
                 MaintenanceTable(platform.pool),
                 client,
-                settings.health_urls,
+                lambda: _asked(addresses, database),
             )
             modes = platform.maintenance
             processor = WebhookProcessor(
@@ -103,6 +106,15 @@ async def _identities(stack: AsyncExitStack, settings: AuthSettings) -> Identity
     return SupabaseIdentities(
         await stack.enter_async_context(open_hosted(settings.supabase_url, key))
     )
+
+
+def _asked(addresses: Addresses, database: Database) -> dict[str, str]:
+    """Whom to ask now; without any knowledge of the flags nothing is served elsewhere."""
+    try:
+        served = served_domains(database.control.flags)
+    except PlacementUnknownError:
+        return addresses.asked(())
+    return addresses.asked(served)
 
 
 def _text(secret: SecretStr | None) -> str:

@@ -48,10 +48,12 @@ class AuthSettings(MailSettings):
     supabase_service_key: SecretStr | None = None
     web_domain: str = ""  # of links for people; default: the public host without `api.`
     owner_api_url: BaseUrl | None = None  # where other domains answer; default: the public address
-    # Where the apps of other domains answer, for /api/status; one pair each, or one variable each.
+    # Who is asked about other domains by /api/status: always these, else the app of a domain once
+    # routes of it are served there, else the old API.
     domain_health_urls: Annotated[
         dict[str, BaseUrl], NoDecode, BeforeValidator(_pairs), Field(default_factory=dict)
     ]
+    monolith_url: BaseUrl | None = None
     chat_url: BaseUrl | None = None
     payments_url: BaseUrl | None = None
     content_url: BaseUrl | None = None
@@ -74,8 +76,8 @@ class AuthSettings(MailSettings):
         return self.web_domain or host.removeprefix("api.")
 
     @property
-    def health_urls(self) -> dict[str, str]:
-        """Domain -> address of the app that answers for it, where that is another app."""
+    def app_urls(self) -> dict[str, str]:
+        """Domain -> address of its app, where one is named."""
         named = {
             "chat": self.chat_url,
             "payments": self.payments_url,
@@ -84,7 +86,7 @@ class AuthSettings(MailSettings):
             "community": self.community_url,
             "analytics": self.analytics_url,
         }
-        return {domain: url for domain, url in named.items() if url} | self.domain_health_urls
+        return {domain: url for domain, url in named.items() if url}
 
     @property
     def owners_url(self) -> str:

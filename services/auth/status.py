@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -12,11 +13,13 @@ import asyncpg
 import httpx
 
 from shared.contract.system import DomainState, DomainStates, MaintenanceNotice, Status
+from shared.control.model import Flag
 from shared.placement.pools import CONNECTION_ERRORS
 from shared.web.health import HealthBoard
 from shared.web.maintenance import Mode, ModeSource
 
 DOMAINS = ("auth", "chat", "payments", "content", "media", "community", "analytics")
+HERE = "auth"
 ASK_SECONDS = 1.0  # contract, 2.8
 KEPT_SECONDS = 5.0  # contract, 2.8
 WORST_FIRST: tuple[DomainState, ...] = ("maintenance", "down", "degraded", "read_only", "ok")
@@ -53,6 +56,30 @@ def under_maintenance(state: DomainState, modes: Mapping[str, Mode], domain: str
     return "read_only" if "read_only" in names else state
 
 
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Who answers for the domains. `always` is asked whatever is served where."""
+
+    always: Mapping[str, str]
+    apps: Mapping[str, str]
+    old_api: str | None
+
+    def asked(self, served: Collection[str]) -> dict[str, str]:
+        """Domain -> address, for domains of others; `served`: those with routes at their own app."""
+        found: dict[str, str] = {}
+        for domain in DOMAINS:
+            here = self.apps.get(domain) if domain in served else self.old_api
+            address = self.always.get(domain) or (here if domain != HERE else None)
+            if address is not None:
+                found[domain] = address
+        return found
+
+
+def served_domains(flags: Mapping[str, Flag]) -> frozenset[str]:
+    """Domains of which at least a part of the requests goes to their own app."""
+    return frozenset(flag.service for flag in flags.values() if flag.percent > 0)
+
+
 class StatusBoard:
     """Keeps for 5 s what the domains said about their health."""
 
@@ -61,13 +88,13 @@ class StatusBoard:
         health: HealthBoard,
         modes: ModeSource,
         client: httpx.AsyncClient,
-        elsewhere: Mapping[str, str],
+        elsewhere: Callable[[], Mapping[str, str]],
     ) -> None:
-        """`elsewhere`: domain -> address of its app; the others are as well as this app is."""
+        """`elsewhere()`: domain -> whom to ask; the others are as well as this app is."""
         self._health = health
         self._modes = modes
         self._client = client
-        self._elsewhere = dict(elsewhere)
+        self._elsewhere = elsewhere
         self._states: dict[str, DomainState] = {}
         self._asked_at = float("-inf")
         self._asking = asyncio.Lock()
@@ -102,8 +129,10 @@ class StatusBoard:
         own: DomainState = "ok" if all(checks.values()) else "degraded"
         if not checks.get("database", True):
             own = "down"
-        asked = await asyncio.gather(*(self._ask(url) for url in self._elsewhere.values()))
-        return dict.fromkeys(DOMAINS, own) | dict(zip(self._elsewhere, asked, strict=True))
+        elsewhere = self._elsewhere()
+        urls = sorted(set(elsewhere.values()))
+        told = dict(zip(urls, await asyncio.gather(*map(self._ask, urls)), strict=True))
+        return dict.fromkeys(DOMAINS, own) | {name: told[url] for name, url in elsewhere.items()}
 
     async def _ask(self, url: str) -> DomainState:
         try:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from shared.control.model import Placement
+from shared.control.model import ControlState, Placement
 from shared.placement.connection import Connection, Pool
 from shared.placement.errors import DatabaseUnavailableError, TablesMovedError
 from shared.placement.pools import Pools, Side
@@ -68,6 +68,11 @@ class Database:
     def placement(self) -> Placement:
         """Where the service's own tables are, as far as this process knows."""
         return self._placements.current().placement(self.service)
+
+    @property
+    def control(self) -> ControlState:
+        """The control state that this process knows; raises PlacementUnknownError before the first."""
+        return self._placements.current()
 
     def side(self, connection: Connection) -> Side:
         """The side that a connection received from this object works on."""

@@ -16,10 +16,11 @@ from services.auth.mail import ReferenceMailer
 from services.auth.models import clean_name, is_usable_email
 from services.auth.passwords import Passwords, Scrypt
 from services.auth.settings import AuthSettings
-from services.auth.status import notice, overall, under_maintenance
+from services.auth.status import Addresses, notice, overall, served_domains, under_maintenance
 from services.auth.supabase_effects import person_of
 from services.auth.webhooks import stored_as
 from shared.contract.system import DomainState
+from shared.control.model import Flag
 from shared.manifest import load_manifest
 from shared.web.maintenance import Mode
 from shared.webhooks import Delivery
@@ -156,11 +157,34 @@ def test_settings_say_where_people_and_owners_are() -> None:
         content_url="http://content:8000",
     )
     assert (chosen.link_domain, chosen.owners_url) == ("sx.example", "http://router:8080")
-    assert chosen.health_urls == {
+    assert chosen.app_urls == {
         "content": "http://content:8000",
+        "chat": "http://elsewhere:8000",
+    }
+    assert chosen.domain_health_urls == {
         "chat": "http://chat:8000",
         "media": "http://media:8000",
     }
+
+
+def test_a_domain_is_asked_where_its_routes_are_served() -> None:
+    flags = {
+        "chat.talk": Flag("chat.talk", "chat", percent=1),
+        "media.list": Flag("media.list", "media"),
+    }
+    served = served_domains(flags)
+    assert served == {"chat"}
+    apps = {"chat": "http://chat", "media": "http://media"}
+    told = Addresses({"content": "http://told"}, apps, "http://old").asked(served)
+    assert told == {
+        "chat": "http://chat",
+        "payments": "http://old",
+        "content": "http://told",
+        "media": "http://old",
+        "community": "http://old",
+        "analytics": "http://old",
+    }
+    assert Addresses({}, apps, None).asked(served) == {"chat": "http://chat"}
 
 
 @pytest.mark.parametrize(
