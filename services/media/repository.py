@@ -18,6 +18,9 @@ WHERE user_id = $1 AND ($2::text IS NULL OR kind = $2) AND ($3::text IS NULL OR 
   AND ($4::timestamptz IS NULL OR (created_at, id) < ($4, $5::uuid))
 ORDER BY created_at DESC, id DESC LIMIT $6
 """  # noqa: S608 - constants
+_BATCH = f"""
+SELECT {_COLUMNS} FROM media_metadata WHERE $1::uuid IS NULL OR id > $1 ORDER BY id LIMIT $2
+"""  # noqa: S608 - constants
 _ADD = f"""
 INSERT INTO media_metadata (id, user_id, kind, purpose, content_type, bytes, width, height, sha256,
   storage_key, prompt, model)
@@ -61,6 +64,11 @@ class MediaRepository:
             after.id if after else None,
             rows,
         )
+        return [stored_media(row) for row in found]
+
+    async def batch(self, after: UUID | None, rows: int) -> list[StoredMedia]:
+        """At most `rows` images of all users by id, those after an id."""
+        found = await self._database.fetch(_BATCH, after, rows)
         return [stored_media(row) for row in found]
 
     async def add(self, connection: Connection, new: NewMedia) -> StoredMedia:

@@ -57,6 +57,9 @@ class AzureBlobs:
 
         return await self._call(download)
 
+    async def has(self, key: str) -> bool:
+        return await self._call(self._blob(key).exists)
+
     async def delete(self, key: str) -> None:
         async def remove() -> None:
             try:

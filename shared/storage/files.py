@@ -31,6 +31,12 @@ class LocalFiles:
         except OSError as error:
             raise self._failure(error) from error
 
+    async def has(self, key: str) -> bool:
+        try:
+            return await asyncio.to_thread(self._path(key).is_file)
+        except OSError as error:
+            raise self._failure(error) from error
+
     async def delete(self, key: str) -> None:
         try:
             await asyncio.to_thread(self._path(key).unlink, missing_ok=True)

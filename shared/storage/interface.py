@@ -20,6 +20,10 @@ class Storage(Protocol):
         """The bytes, or None if there are none under this key."""
         ...
 
+    async def has(self, key: str) -> bool:
+        """Whether there is a file under this key."""
+        ...
+
     async def delete(self, key: str) -> None:
         """Remove; what is gone already is fine."""
         ...

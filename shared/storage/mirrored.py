@@ -28,6 +28,9 @@ class MirroredStorage:
         found = await self._new.get(key)
         return found if found is not None else await self._old.get(key)
 
+    async def has(self, key: str) -> bool:
+        return await self._new.has(key) or await self._old.has(key)
+
     async def delete(self, key: str) -> None:
         await self._new.delete(key)
         await self._old.delete(key)

@@ -62,11 +62,11 @@ async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
 async def test_what_was_put_is_got_until_it_is_deleted(storage: Storage) -> None:
     key, other = media_key(uuid.uuid4()), media_key(uuid.uuid4())
-    assert await storage.get(key) is None
+    assert (await storage.get(key), await storage.has(key)) == (None, False)
     await storage.put(key, b"first", "image/png")
     await storage.put(other, b"other", "image/png")
     await storage.put(key, b"second", "image/webp")
-    assert await storage.get(key) == b"second"
+    assert (await storage.get(key), await storage.has(key)) == (b"second", True)
     await storage.delete(key)
     await storage.delete(key)
     assert (await storage.get(key), await storage.get(other)) == (None, b"other")
