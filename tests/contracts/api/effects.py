@@ -38,6 +38,7 @@ HANDLER_SECONDS = 25.0
 class ServiceWorker:
     """The plan of a service's worker, and what runs its handlers with their inbox rows."""
 
+    name: str
     plan: WorkerPlan
     effects: Effects
 
@@ -50,7 +51,7 @@ class Workers:
     ) -> None:
         self._database = database
         self._old = old
-        self._services = services
+        self.services = services
         self._catalogue = shipped_catalogue()
 
     async def settle(self) -> None:
@@ -70,7 +71,7 @@ class Workers:
         for schedule in self._old.schedules:
             if _is_called(schedule.name, word):
                 await schedule.run(self._old.context)
-        for service in self._services:
+        for service in self.services:
             for job in service.plan.periodic:
                 if _is_called(job.name, word):
                     await job.run()
@@ -80,7 +81,7 @@ class Workers:
         self._catalogue.check(event)
         message = Message(body.encode(), str(event.id), event.type)
         job = Job(Delivery(message, event.type, False, 1, None), event)
-        for service in self._services:
+        for service in self.services:
             if event.type in service.plan.handlers:
                 result = await service.effects.apply([job])
                 for _, error in result.failed:
@@ -106,7 +107,7 @@ async def open_workers(
             module: Any = importlib.import_module(f"services.{name}.worker")
             plan = await stack.enter_async_context(module.build(context))
             effects = Effects(name, plan.handlers, context.database, HANDLER_SECONDS)
-            found.append(ServiceWorker(plan, effects))
+            found.append(ServiceWorker(name, plan, effects))
         yield Workers(database, old, found)
 
 

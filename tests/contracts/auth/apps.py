@@ -101,10 +101,10 @@ async def ready(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://app") as client,
-        asyncio.timeout(WAIT_SECONDS),
     ):
-        while (await client.get("/readyz")).status_code != 200:
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(WAIT_SECONDS):
+            while (await client.get("/readyz")).status_code != 200:
+                await asyncio.sleep(0.02)
         yield client
 
 
