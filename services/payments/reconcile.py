@@ -1,4 +1,6 @@
-"""`python -m services.payments.reconcile [--days N]`: compare Stripe with the tables, repair, report.
+"""`python -m services.payments.reconcile [--days N]`: ask the providers, repair the tables, report.
+
+Stripe is asked with STRIPE_SECRET_KEY, the app stores with REVENUECAT_API_KEY where there is one.
 
 Exit codes: 0 everything agrees now, 1 somebody must look, 2 it could not run.
 """
@@ -11,8 +13,15 @@ import sys
 from collections.abc import Sequence
 
 from services.payments.effects import webhook_effects
-from services.payments.reconciliation import EVENT_DAYS, Findings, Reconciliation
+from services.payments.reconciliation import (
+    EVENT_DAYS,
+    NOTHING,
+    Findings,
+    StoreReconciliation,
+    StripeReconciliation,
+)
 from services.payments.settings import PaymentsWorkerSettings
+from services.payments.store_books import open_stores
 from services.payments.stripe_provider import open_stripe
 from shared.errors import StranglerError
 from shared.manifest import load_manifest
@@ -30,9 +39,11 @@ async def reconcile(settings: PaymentsWorkerSettings, days: float) -> Findings:
     async with (
         open_service_database(NAME, settings, manifest, kind="worker") as database,
         open_stripe(settings) as stripe,
+        open_stores(settings) as stores,
     ):
         processor = WebhookProcessor(database, webhook_effects())
-        return await Reconciliation(database, stripe, processor).run(days)
+        found = await StripeReconciliation(database, stripe, processor).run(days)
+        return found + (await StoreReconciliation(database, stores).run() if stores else NOTHING)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,6 +1,6 @@
-"""Compares what Stripe knows with what is stored, and repairs the difference; for lost deliveries.
+"""Compares what the providers know with what is stored, and repairs it; for lost deliveries.
 
-Events that were never received are stored as if they had come, so each still applies once; then every
+Events of Stripe that were never received are stored as if they had come, so each still applies once; then every
 subscription is brought to its present state, which an event older than Stripe's memory cannot tell.
 """
 
@@ -12,18 +12,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-
-import structlog
+from uuid import UUID
 
 from services.payments import repository
+from services.payments.entitlements import apply_state
+from services.payments.models import State
 from services.payments.provider import PaymentBooks
+from services.payments.revenuecat_effects import PROVIDER as STORES
+from services.payments.revenuecat_effects import UnknownProductError
+from services.payments.store_books import StoreBooks, StoreSubscription, read_subscriber
 from services.payments.stripe_effects import UnknownPriceError, bring_to, stripe_handlers
 from services.payments.stripe_payload import UnknownStatusError, read_subscription
 from shared.placement import Connection, Database
 from shared.webhooks import DeferredError, Delivery, WebhookProcessor, inbox
 from shared.webhooks.providers import moment
-
-log = structlog.get_logger(__name__)
 
 #: How far back deliveries are looked for: as long as Stripe itself tries one in live mode.
 EVENT_DAYS = 3
@@ -38,6 +40,17 @@ class Findings:
     repaired: int
     problems: tuple[tuple[str, str], ...]
 
+    def __add__(self, other: Findings) -> Findings:
+        return Findings(
+            self.missed_events + other.missed_events,
+            self.subscriptions + other.subscriptions,
+            self.repaired + other.repaired,
+            self.problems + other.problems,
+        )
+
+
+NOTHING = Findings(0, 0, 0, ())
+
 
 @dataclass(slots=True)
 class _Run:
@@ -45,8 +58,12 @@ class _Run:
     problems: list[tuple[str, str]] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
 
+    def findings(self) -> Findings:
+        counts = self.counts
+        return Findings(counts["missed"], counts["seen"], counts["repaired"], tuple(self.problems))
 
-class Reconciliation:
+
+class StripeReconciliation:
     """May run in several processes at once, and while deliveries come in."""
 
     def __init__(
@@ -66,22 +83,11 @@ class Reconciliation:
         since = datetime.now(UTC) - timedelta(days=days)
         async for event in self._books.events(since, self._types):
             await self._take(event, run)
-        # Changes of this second may be newer than the pages that are read now: they win.
-        asked_at = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=1)
+        asked_at = before_now()
         async for item in self._books.subscriptions():
             await self._compare(item, asked_at, run)
         await self._look_for_strangers(run)
-        found = Findings(
-            run.counts["missed"], run.counts["seen"], run.counts["repaired"], tuple(run.problems)
-        )
-        log.info(
-            "payments_reconciled",
-            missed_events=found.missed_events,
-            subscriptions=found.subscriptions,
-            repaired=found.repaired,
-            problems=len(found.problems),
-        )
-        return found
+        return run.findings()
 
     async def _take(self, event: Mapping[str, Any], run: _Run) -> None:
         """Store an event that was never received, and apply it."""
@@ -109,11 +115,11 @@ class Reconciliation:
 
         async def work(connection: Connection) -> bool:
             told = read_subscription(item)
-            before = await repository.locked_of_stripe(connection, told.id)
+            before = await repository.of_stripe(connection, told.id)
             if before is None and told.status == "cancelled":
                 return False  # ended before we ever heard of it: nobody lost anything
             await bring_to(connection, told, asked_at)
-            after = await repository.locked_of_stripe(connection, told.id)
+            after = await repository.of_stripe(connection, told.id)
             return after is not None and (before is None or after.version != before.version)
 
         try:
@@ -131,3 +137,55 @@ class Reconciliation:
             for subscription_id in held
             if subscription_id not in run.seen
         ]
+
+
+class StoreReconciliation:
+    """Asks RevenueCat about everybody who has an open subscription of the app stores."""
+
+    def __init__(self, database: Database, books: StoreBooks) -> None:
+        self._database = database
+        self._books = books
+
+    async def run(self) -> Findings:
+        """Raises PeerError when RevenueCat does not answer; what was repaired until then stays."""
+        run = _Run()
+        for user_id in await self._database.read(repository.users_of_stores):
+            asked_at = before_now()
+            told = read_subscriber(await self._books.subscriptions(user_id), datetime.now(UTC))
+            run.counts["seen"] += 1
+            if told is None:
+                run.problems.append((str(user_id), "has nothing in the app stores, but open here"))
+                continue
+            try:
+                run.counts["repaired"] += await self._bring_to(user_id, told, asked_at)
+            except UnknownProductError as error:
+                run.problems.append((str(user_id), f"{error}: add it to plan_prices"))
+        return run.findings()
+
+    async def _bring_to(self, user_id: UUID, told: StoreSubscription, asked_at: datetime) -> bool:
+        async def work(connection: Connection) -> bool:
+            await repository.lock_user(connection, user_id)
+            held = await repository.locked_of_stores(connection, user_id)
+            if held is None or not held.is_open:
+                return False  # a delivery was quicker
+            price = await repository.best_price(connection, STORES, [told.product_id])
+            if price is None:
+                raise UnknownProductError(f"product {told.product_id!r}")
+            state = State(
+                price[0],
+                price[1],
+                told.status,
+                told.period_end,
+                cancel_at_period_end=told.cancel_at_period_end,
+            )
+            now = await apply_state(
+                connection, user_id, STORES, held.provider_subscription_id, held, state, asked_at
+            )
+            return now.version != held.version
+
+        return await self._database.transaction(work)
+
+
+def before_now() -> datetime:
+    """When an answer that is read from now on is sure to be new; changes of this second win."""
+    return datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=1)

@@ -15,6 +15,8 @@ from shared.placement import Connection
 _CHOSEN = """SELECT * FROM subscriptions WHERE user_id = $1
  ORDER BY status = 'cancelled', CASE WHEN status <> 'cancelled' THEN tier END DESC,
   updated_at DESC, id DESC LIMIT 1"""
+_OF_STRIPE = """SELECT * FROM subscriptions
+ WHERE provider = 'stripe' AND provider_subscription_id = $1"""
 _OF_STORES = """SELECT * FROM subscriptions WHERE provider = 'revenuecat' AND user_id = $1
  ORDER BY status = 'cancelled', updated_at DESC LIMIT 1 FOR UPDATE"""
 _INSERT = """INSERT INTO subscriptions (user_id, provider, provider_subscription_id, price_id, tier,
@@ -60,12 +62,14 @@ async def effective_tier(connection: Connection, user_id: UUID) -> int:
     return int(tier or 0)
 
 
+async def of_stripe(connection: Connection, subscription_id: str) -> Held | None:
+    row = await connection.fetchrow(_OF_STRIPE, subscription_id)
+    return None if row is None else held_of(row)
+
+
 async def locked_of_stripe(connection: Connection, subscription_id: str) -> Held | None:
-    row = await connection.fetchrow(
-        "SELECT * FROM subscriptions WHERE provider = 'stripe'"
-        " AND provider_subscription_id = $1 FOR UPDATE",
-        subscription_id,
-    )
+    """After the user's lock, never before it."""
+    row = await connection.fetchrow(_OF_STRIPE + " FOR UPDATE", subscription_id)
     return None if row is None else held_of(row)
 
 
@@ -90,6 +94,15 @@ async def open_ids_of_stripe(connection: Connection) -> list[str]:
         " WHERE provider = 'stripe' AND status <> 'cancelled' ORDER BY provider_subscription_id"
     )
     return [row["provider_subscription_id"] for row in rows]
+
+
+async def users_of_stores(connection: Connection) -> list[UUID]:
+    """Who has an open subscription of the app stores."""
+    rows = await connection.fetch(
+        "SELECT DISTINCT user_id FROM subscriptions"
+        " WHERE provider = 'revenuecat' AND status <> 'cancelled' ORDER BY user_id"
+    )
+    return [row["user_id"] for row in rows]
 
 
 async def insert(

@@ -44,4 +44,6 @@ class PaymentsSettings(ProviderSettings):
 class PaymentsWorkerSettings(ProviderSettings, WorkerSettings):
     """Of the worker and of `python -m services.payments.reconcile`."""
 
+    revenuecat_api_key: SecretStr | None = None  # the reconciliation of the app stores needs it
+    revenuecat_base_url: BaseUrl = "https://api.revenuecat.com/v1"
     reconcile_minutes: float = Field(default=60.0, gt=0, le=24 * 60)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from services.payments.consumers import PaymentsEvents
 from services.payments.effects import webhook_effects
-from services.payments.reconciliation import Reconciliation
+from services.payments.reconciliation import StoreReconciliation, StripeReconciliation
 from services.payments.settings import PaymentsWorkerSettings
+from services.payments.store_books import open_stores
 from services.payments.stripe_provider import StripePayments, open_provider
 from shared.errors import OperatorError
 from shared.events.periodic import Periodic
@@ -42,16 +43,21 @@ async def build(context: WorkerContext) -> AsyncIterator[WorkerPlan]:
             *webhook_jobs(processor),
             Periodic("quota-sweep", SWEEP_SECONDS, quotas.sweep),
         ]
+        stores = await stack.enter_async_context(open_stores(settings))
+        runs: dict[str, Callable[[], Awaitable[object]]] = {}
         if isinstance(provider, StripePayments):
-            reconciliation = Reconciliation(context.database, provider, processor)
-            periodic.append(
-                Periodic(
-                    "reconcile",
-                    settings.reconcile_minutes * 60,
-                    reconciliation.run,
-                    limit_seconds=RECONCILE_LIMIT_SECONDS,
-                )
+            runs["stripe"] = StripeReconciliation(context.database, provider, processor).run
+        if stores is not None:
+            runs["stores"] = StoreReconciliation(context.database, stores).run
+        periodic += [
+            Periodic(
+                f"reconcile-{name}",
+                settings.reconcile_minutes * 60,
+                run,
+                limit_seconds=RECONCILE_LIMIT_SECONDS,
             )
+            for name, run in runs.items()
+        ]
         yield WorkerPlan(handlers=PaymentsEvents(provider, quotas).handlers(), periodic=periodic)
 
 

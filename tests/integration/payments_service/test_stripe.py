@@ -221,3 +221,35 @@ async def test_the_reconciliation_repairs_state_and_names_what_a_person_must_loo
     assert found.repaired == 1
     assert (await shown(ana))["status"] == "active"
     assert [one for one, _ in found.problems] == [stranger]
+
+
+async def test_the_stores_are_asked_about_what_is_open_here(
+    client: httpx.AsyncClient,
+    stand_ins: StandIns,
+    database: asyncpg.Connection,
+    worker_settings: Callable[..., PaymentsWorkerSettings],
+) -> None:
+    people = people_of(client, database)
+    store = {"provider": "revenuecat", "price_id": "sx_pro_monthly"}
+    ana, ben, eve = await people.new(), await people.new(), await people.new()
+    for person in (ana, ben, eve):
+        await people.subscribe(person.id, 1, **store)
+    sold: list[dict[str, Any]] = [
+        {"app_user_id": ana.id, "product_id": "sx_max_monthly"},
+        {"app_user_id": ben.id, "product_id": "sx_pro_monthly", "type": "EXPIRATION"},
+    ]
+    async with httpx.AsyncClient(base_url=f"{stand_ins.url}/revenuecat") as seller:
+        for event in sold:  # nobody listens to the stand-in
+            (await seller.post("/_send", json=event)).raise_for_status()
+    settings = worker_settings(
+        **live(stand_ins),
+        revenuecat_api_key=SecretStr("sk_stand_in"),
+        revenuecat_base_url=f"{stand_ins.url}/revenuecat/v1",
+    )
+    found = await reconcile(settings, days=1)
+    assert (found.repaired, [one for one, _ in found.problems]) == (2, [eve.id])
+    states = [(await shown(one))["status"] for one in (ana, ben, eve)]
+    assert states == ["active", "cancelled", "active"]
+    assert (await shown(ana))["tier"] == 2
+    assert await kinds(database) == ["subscription.cancelled", "subscription.upgraded"]
+    assert (await reconcile(settings, days=1)).repaired == 0

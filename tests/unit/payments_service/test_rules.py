@@ -12,6 +12,7 @@ import pytest
 from services.payments.models import Held, State
 from services.payments.revenuecat_effects import paid
 from services.payments.rules import ALLOWED, allowed_actions, event_of, is_stale, require_allowed
+from services.payments.store_books import read_subscriber
 from services.payments.stripe_payload import (
     UnknownStatusError,
     read_subscription,
@@ -152,3 +153,31 @@ def test_money_is_kept_in_the_minor_units_of_its_currency(
     }
     found = paid(event, NOW)
     assert (found.amount if found is not None else None) == amount
+
+
+@pytest.mark.parametrize(
+    ("told", "status"),
+    [
+        ({"expires_date": "2026-02-01T00:00:00Z"}, "active"),
+        ({"expires_date": "2026-02-01T00:00:00Z", "period_type": "trial"}, "trialing"),
+        ({"expires_date": "2026-02-01T00:00:00Z", "billing_issues_detected_at": "x"}, "past_due"),
+        ({"expires_date": "2026-02-01T00:00:00Z", "refunded_at": "2026-01-01"}, "cancelled"),
+        ({"expires_date": "2025-12-31T00:00:00Z"}, "cancelled"),
+        (
+            {
+                "expires_date": "2025-12-31T00:00:00Z",
+                "grace_period_expires_date": "2026-01-05T00:00:00Z",
+                "billing_issues_detected_at": "2025-12-31T00:00:00Z",
+            },
+            "past_due",
+        ),
+    ],
+)
+def test_a_subscriber_of_the_stores_has_the_state_of_the_longest_product(
+    told: dict[str, Any], status: str
+) -> None:
+    ended = {"expires_date": "2024-01-01T00:00:00Z"}
+    found = read_subscriber({"old": ended, "new": told, "lifetime": {"expires_date": None}}, NOW)
+    assert found is not None
+    assert (found.product_id, found.status) == ("new", status)
+    assert read_subscriber({}, NOW) is None
