@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from router.client_limits import ClientLimits
+from router.edge.build import TokenIssuers
 from router.trust import TrustedProxies, TrustError
 from shared.errors import OperatorError
 from shared.manifest import Manifest
@@ -47,8 +48,7 @@ class RouterSettings:
     redis_url: str
     override_secrets: tuple[str, ...]
     identity_secrets: tuple[str, ...]
-    jwt_secrets: tuple[str, ...]
-    jwt_issuer: str
+    token_issuers: TokenIssuers
     access_log_sample: float
     max_clients: int
 
@@ -122,8 +122,7 @@ def read_settings(environment: Mapping[str, str], manifest: Manifest) -> RouterS
         redis_url=read.text("REDIS_URL"),
         override_secrets=read.secrets("OVERRIDE_SECRETS") or jwt_secrets,
         identity_secrets=read.secrets("IDENTITY_SECRETS") or jwt_secrets,
-        jwt_secrets=jwt_secrets,
-        jwt_issuer=read.text("JWT_ISSUER"),
+        token_issuers=_token_issuers(read, jwt_secrets),
         access_log_sample=_share(read, manifest.router.access_log_sample),
         max_clients=read.number("MAX_CLIENTS", ClientLimits().max_clients, 1, 1_000_000),
     )
@@ -138,6 +137,21 @@ def read_settings(environment: Mapping[str, str], manifest: Manifest) -> RouterS
     if read.problems:
         raise RouterSettingsError(tuple(read.problems))
     return settings
+
+
+def _token_issuers(read: _Reader, jwt_secrets: tuple[str, ...]) -> TokenIssuers:
+    found = TokenIssuers(
+        jwt_secrets=jwt_secrets,
+        jwt_issuer=read.text("JWT_ISSUER"),
+        supabase_url=read.text("SUPABASE_URL").rstrip("/"),
+        supabase_jwt_secrets=read.secrets("SUPABASE_JWT_SECRETS"),
+        clerk_issuer=read.text("CLERK_ISSUER").rstrip("/"),
+        clerk_jwt_key=read.text("CLERK_JWT_KEY"),
+        clerk_authorized_parties=read.words("CLERK_AUTHORIZED_PARTIES"),
+    )
+    if found.clerk_issuer and not found.clerk_authorized_parties:
+        read.problems.append("CLERK_AUTHORIZED_PARTIES is needed with CLERK_ISSUER")
+    return found
 
 
 def _upstream_urls(read: _Reader, manifest: Manifest) -> Mapping[str, str]:

@@ -209,9 +209,8 @@ def plane_settings(
         edge=build_gate(
             table.routes,
             redis,
-            jwt_secrets=settings.jwt_secrets,
-            jwt_issuer=settings.jwt_issuer,
-            identity_secrets=settings.identity_secrets,
+            settings.token_issuers,
+            settings.identity_secrets,
         ),
     )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
+from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from router.edge.gate import EdgeGate
@@ -19,26 +21,45 @@ from shared.ratelimit.redis_counter import RedisCounter
 from shared.routing.routes import RouteSpec
 
 
+@dataclass(frozen=True, slots=True)
+class TokenIssuers:
+    """Whose tokens are accepted at the edge: the same variables as those of the apps; empty is none."""
+
+    jwt_secrets: tuple[str, ...] = ()
+    jwt_issuer: str = ""
+    supabase_url: str = ""
+    supabase_jwt_secrets: tuple[str, ...] = ()
+    clerk_issuer: str = ""
+    clerk_jwt_key: str = ""
+    clerk_authorized_parties: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return "TokenIssuers()"  # no secret in a log
+
+    def build(self) -> list[Issuer]:
+        """The issuers, local ones first. Raises OperatorError when a key cannot be used."""
+        issuers: list[Issuer] = []
+        if self.jwt_secrets:
+            keys = FixedKeys([hmac_key(secret) for secret in self.jwt_secrets])
+            rules = ClaimRules("local", self.jwt_issuer or None, LEEWAY_SECONDS)
+            issuers.append(Issuer(rules, {"HS256": keys}))
+        if self.supabase_url:
+            legacy = tuple(SecretStr(secret) for secret in self.supabase_jwt_secrets)
+            issuers.append(supabase_issuer(self.supabase_url, legacy))
+        if self.clerk_issuer:
+            parties = frozenset(self.clerk_authorized_parties)
+            issuers.append(clerk_issuer(self.clerk_issuer, parties, self.clerk_jwt_key or None))
+        return issuers
+
+
 def build_gate(
     routes: Iterable[RouteSpec],
     redis: Redis | None,
-    *,
-    jwt_secrets: tuple[str, ...],
-    jwt_issuer: str,
-    identity_secrets: tuple[str, ...],
-    supabase_url: str = "",
-    clerk_url: str = "",
+    token_issuers: TokenIssuers,
+    identity_secrets: tuple[str, ...] = (),
 ) -> EdgeGate:
     """The gate for these routes. Without Redis nothing is limited, as when Redis is down."""
-    issuers: list[Issuer] = []
-    if jwt_secrets:
-        keys = FixedKeys([hmac_key(secret) for secret in jwt_secrets])
-        rules = ClaimRules("local", jwt_issuer or None, LEEWAY_SECONDS)
-        issuers.append(Issuer(rules, {"HS256": keys}))
-    if supabase_url:
-        issuers.append(supabase_issuer(supabase_url))
-    if clerk_url:
-        issuers.append(clerk_issuer(clerk_url, frozenset()))
+    issuers = token_issuers.build()
     return EdgeGate(
         TokenVerifier(issuers) if issuers else None,
         IdentitySigner(identity_secrets[0]) if identity_secrets else None,

@@ -28,13 +28,13 @@ class IdentitySigner:
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
-        self._made: OrderedDict[tuple[str, str | None, str | None], tuple[int, bytes]] = (
+        self._made: OrderedDict[tuple[str, str, str | None, str | None], tuple[int, bytes]] = (
             OrderedDict()
         )
 
     def line(self, principal: Principal, now: float) -> bytes:
         """The header line with its leading CRLF."""
-        key = (principal.role, principal.subject, principal.session_id)
+        key = (principal.issuer, principal.role, principal.subject, principal.session_id)
         found = self._made.get(key)
         if found is not None and now - found[0] < REUSE_SECONDS:
             return found[1]

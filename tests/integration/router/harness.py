@@ -16,7 +16,7 @@ from shared.control.model import ControlState, Flag, Placement
 from shared.routing.routes import RouteSpec, RouteTable
 
 #: Longest wait for anything in a test; never what a test measures.
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 Script = Callable[["AppConnection"], Awaitable[None]]
 

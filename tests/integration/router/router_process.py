@@ -95,7 +95,7 @@ class RouterProcess:
             )
 
     async def ready(self, *, number: int = 0, status: int = 200) -> None:
-        async with asyncio.timeout(20), httpx.AsyncClient(trust_env=False) as client:
+        async with asyncio.timeout(60), httpx.AsyncClient(trust_env=False) as client:
             while True:
                 with contextlib.suppress(httpx.HTTPError):
                     url = f"http://127.0.0.1:{self.admin_port + number}/readyz"

@@ -7,10 +7,17 @@ import time
 import uuid
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from jose import jwt
 from redis.asyncio import Redis
 
-from router.edge.build import build_gate
+from router.edge.build import TokenIssuers, build_gate
 from shared.redis_connection import open_redis
 from shared.routing.override import sign_override
 from shared.routing.policy import RateLimit, RoutePolicy
@@ -20,6 +27,17 @@ from tests.integration.router.harness import Answer, Rig
 SECRET = "s" * 32
 IDENTITY = "i" * 32
 SUB = str(uuid.uuid4())
+CLERK_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+ISSUERS = TokenIssuers(
+    jwt_secrets=(SECRET,),
+    supabase_url="https://project.supabase.co",
+    supabase_jwt_secrets=("h" * 32,),
+    clerk_issuer="https://clerk.example.com",
+    clerk_jwt_key=CLERK_KEY.public_key()
+    .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    .decode(),
+    clerk_authorized_parties=("https://app.example.com",),
+)
 
 
 def route(**policy: object) -> tuple[RouteSpec, ...]:
@@ -30,9 +48,7 @@ def route(**policy: object) -> tuple[RouteSpec, ...]:
 
 async def guarded(rig, redis: Redis | None = None, **policy: object) -> Rig:
     routes = route(**policy)
-    gate = build_gate(
-        routes, redis, jwt_secrets=(SECRET,), jwt_issuer="", identity_secrets=(IDENTITY,)
-    )
+    gate = build_gate(routes, redis, ISSUERS, (IDENTITY,))
     found: Rig = await rig(routes=routes, edge=gate)
     return found
 
@@ -81,6 +97,40 @@ async def test_a_bad_token_reaches_no_app(
     assert (answer.status, code(answer)) == (status, expected)
     assert (answer.values("www-authenticate") == ["Bearer"]) is (status == 401)
     assert not router.monolith.requests
+
+
+def clerk_token(party: str) -> str:
+    now = int(time.time())
+    claims = {
+        "sub": "user_2x", "iss": ISSUERS.clerk_issuer, "azp": party, "sid": "sess_1",
+        "iat": now, "nbf": now, "exp": now + 60,
+    }  # fmt: skip
+    key = CLERK_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return str(jwt.encode(claims, key.decode(), algorithm="RS256"))
+
+
+async def test_tokens_of_every_configured_issuer_pass_the_edge_and_of_nobody_else(rig) -> None:
+    router = await guarded(rig, auth="user", identity_headers=True)
+    supabase = {"iss": f"{ISSUERS.supabase_url}/auth/v1", "aud": "authenticated", "sub": SUB}
+    supabase |= {"role": "authenticated", "iat": int(time.time()), "exp": time.time() + 60}
+    for good, kind in (
+        (token(), "local"),
+        (str(jwt.encode(supabase, "h" * 32)), "supabase"),
+        (clerk_token("https://app.example.com"), "clerk"),
+    ):
+        assert (await ask(router, f"Authorization: Bearer {good}")).status == 200
+        (identity,) = router.monolith.requests[-1].values("x-edge-identity")
+        claims = jwt.decode(identity, IDENTITY, algorithms=["HS256"], audience="strangler-edge")
+        assert claims["issuer"] == kind
+    seen = len(router.monolith.requests)
+    foreign = supabase | {"iss": "https://other.supabase.co/auth/v1"}
+    for bad in (
+        str(jwt.encode(supabase, "x" * 32)),
+        str(jwt.encode(foreign, "h" * 32)),
+        clerk_token("https://evil.example.com"),
+    ):
+        assert (await ask(router, f"Authorization: Bearer {bad}")).status == 401
+    assert len(router.monolith.requests) == seen
 
 
 async def test_a_preflight_needs_no_token(rig) -> None:

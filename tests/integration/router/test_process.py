@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import sys
 
 import httpx
 
@@ -151,3 +153,43 @@ async def test_a_wrong_environment_is_named_as_a_whole_before_anything_starts(
     for name in ("PORT", "WORKERS", "SHARED_DATABASE_URL"):
         assert name in text
     assert "Traceback" not in text
+
+
+async def test_migrate_top_shows_rates_by_route_and_side(
+    launch, database: str, store: ControlStore, apps: tuple[App, App]
+) -> None:
+    router = launch(database, apps, workers=2)
+    await router.start()
+    for number in range(2):
+        await router.ready(number=number)
+    await until_applied(store, await flip(store, 100.0), 2)
+    urls = ",".join(f"http://127.0.0.1:{router.admin_port + number}" for number in range(2))
+
+    async def traffic() -> None:
+        while True:
+            assert (await router.get()).status_code == 200
+
+    load = asyncio.create_task(traffic())
+    top = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "migrate.cli", "top", "--json", "--interval", "1",
+        env={
+            "PATH": os.environ["PATH"],
+            "ADMIN_TOKEN": "admin-token",
+            "ROUTER_ADMIN_URLS": urls,
+            "MANIFEST": router.environment["MANIFEST"],
+            "SHARED_DATABASE_URL": database,
+        },
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, _ = await asyncio.wait_for(top.communicate(), 30)
+    load.cancel()
+    await asyncio.wait({load})
+    assert top.returncode == 0
+    shown = json.loads(out)
+    (row,) = shown["routes"]
+    assert (row["route"], row["service_percent"]) == ("content.search", 100.0)
+    assert row["sides"]["service"]["rate"] > 0
+    assert row["sides"]["service"]["error_percent"] == 0
+    assert row["sides"]["service"]["p99_ms"] is not None
+    assert (shown["held"], shown["failures"]) == (0, {})
+    assert await router.stop() == 0
