@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,9 +24,9 @@ from migrate.commands.split_session import (
 from migrate.context import get_context, run
 from migrate.report import confirm, console, print_json, print_table
 from migrate.split.abort import abort_plan, leftovers, require_clean
+from migrate.split.cleaner import clean
 from migrate.split.context import SplitContext
 from migrate.split.finalize import finalize_plan
-from migrate.split.loose_keys import clean
 from migrate.split.model import SplitError
 from migrate.split.names import Side
 from migrate.split.old_tables import OldTable, drop_old_tables, old_tables
@@ -101,15 +102,28 @@ def finalize(
     )
 
 
-def clean_keys(service: Service, as_json: AsJson = False) -> None:
+def clean_keys(
+    service: Service,
+    every: Annotated[
+        float | None,
+        typer.Option("--every", help="Do it again every so many seconds, until stopped.", min=0.2),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Carry over deletions that foreign keys over the boundary used to cascade."""
 
-    async def work() -> int:
-        async with open_split(service, view=View(as_json)) as context, exclusive(context):
-            return await clean(context)
+    async def work() -> None:
+        async with open_split(service, view=View(as_json)) as context:
+            while True:
+                async with exclusive(context):
+                    count = await clean(context)
+                if count or every is None:
+                    _show({"deletions": count}, f"{count} deletions carried over", as_json=as_json)
+                if every is None:
+                    return
+                await asyncio.sleep(every)
 
-    count = run(work())
-    _show({"deletions": count}, f"{count} deletions carried over", as_json=as_json)
+    run(work())
 
 
 def require_typed(service: str, typed: str | None, what: str) -> None:
@@ -189,4 +203,6 @@ def _show(report: dict[str, Any], sentence: str, *, as_json: bool) -> None:
         console.print(f"backup in {backup['folder']} ({state})", markup=False)
     for line in report.get("restore_keys", {}).get("unchecked", ()):
         console.print(line, markup=False)
+    for key in report.get("drop_logs", {}).get("no_longer_carried", ()):
+        console.print(f"deletions are no longer carried over: {key}", markup=False)
     console.print(sentence, markup=False)

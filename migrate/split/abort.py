@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from migrate.split import keeper, loose_keys
+from migrate.split import cleaner, keeper, loose_keys
 from migrate.split.backup import back_up
 from migrate.split.clean_up import drop_copies
 from migrate.split.context import SplitContext
@@ -114,7 +114,7 @@ class RestoreKeys(Step[SplitContext]):
     async def check(self, context: SplitContext) -> Check:
         if not await has_scaffold(context, Side.SHARED):
             return done()
-        keys = await loose_keys.recorded_keys(context)
+        keys = await cleaner.recorded_keys(context)
         return needed(f"{len(keys)} keys") if keys else done()
 
     async def apply(self, context: SplitContext) -> Mapping[str, Any]:

@@ -113,6 +113,8 @@ class Desk:
             dict.fromkeys(routes, change), actor=self.actor, reason=reason
         )
 
-    async def everywhere(self, change: Change, seconds: float) -> BarrierResult:
-        """Wait until every live instance has applied a change; raises BarrierTimeoutError."""
-        return await wait_until_applied(self.store, change, timeout_seconds=seconds)
+    async def everywhere(
+        self, change: Change, seconds: float, *, kind: str | None = None
+    ) -> BarrierResult:
+        """Wait until every live instance (of `kind`) has applied a change; raises BarrierTimeoutError."""
+        return await wait_until_applied(self.store, change, timeout_seconds=seconds, kind=kind)

@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from migrate.split import loose_keys, silence
+from migrate.split import cleaner, loose_keys, silence
 from migrate.split.abort import DropFences, DropScaffolds, StopStreams
 from migrate.split.backup import back_up
 from migrate.split.catalogue import find_tables
@@ -206,11 +206,11 @@ class DropLogs(Step[SplitContext]):
     async def check(self, context: SplitContext) -> Check:
         if not await has_scaffold(context, Side.SHARED):
             return done()
-        keys = await loose_keys.recorded_keys(context)
+        keys = await cleaner.recorded_keys(context)
         return needed(f"{len(keys)} keys") if keys else done()
 
-    async def apply(self, context: SplitContext) -> None:
-        await loose_keys.drop_logs(context)
+    async def apply(self, context: SplitContext) -> Mapping[str, Any]:
+        return {"no_longer_carried": await loose_keys.drop_logs(context)}
 
 
 class DropOldFences(DropFences):

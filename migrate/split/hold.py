@@ -62,7 +62,7 @@ class Hold(Step[SwitchContext]):
             attempts += 1
             change = await desk.hold(routes, options.hold_seconds, "switch of the tables")
             begun = loop.time()
-            result = await desk.everywhere(change, options.hold_seconds)
+            result = await desk.everywhere(change, options.hold_seconds, kind="router")
             left = await _drain(context, routes, begun + options.hold_seconds * DRAIN_SHARE)
             if not left:
                 break

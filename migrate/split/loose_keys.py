@@ -1,4 +1,4 @@
-"""Replaces crossing foreign keys by a delete log and a cleaner, and puts them back."""
+"""Replaces crossing foreign keys by a delete log for the cleaner, and puts them back."""
 
 from __future__ import annotations
 
@@ -11,22 +11,17 @@ from typing import Any
 import asyncpg
 
 from migrate.split.catalogue import find_tables
-from migrate.split.connection import Connection, connected
+from migrate.split.cleaner import KIND, clean, recorded_keys
+from migrate.split.connection import Connection
 from migrate.split.context import SplitContext
 from migrate.split.crossing import CrossingKey, Fate, fate, find_crossing_keys
 from migrate.split.model import SplitError
 from migrate.split.names import Direction, Side, TableName, literal, quote
-from migrate.split.scaffold import TABLES_MOVED, record_objects
-from migrate.split.switch import SwitchContext, read_ownership
+from migrate.split.scaffold import record_objects
+from migrate.split.switch import SwitchContext
 from migrate.split.switch_steps import PastReturnError
 from migrate.steps import Check, Step, done, needed
 
-#: Kind of the clean-up record of a crossing key; its definition holds the key as JSON.
-KIND = "crossing key"
-#: What the shared database says of children that another split has taken away: fenced, or renamed.
-MOVED_ON = frozenset({TABLES_MOVED, asyncpg.UndefinedTableError.sqlstate})
-#: Deletions that the cleaner carries over in one go.
-BATCH_ROWS = 500
 #: Longest check of a key that was put back, in seconds; then it stays unchecked, which is reported.
 VALIDATE_SECONDS = 30.0
 
@@ -112,27 +107,6 @@ async def cut_keys(context: SplitContext, keys: Sequence[CrossingKey]) -> None:
         await patiently(context, shared, [key.drop_sql, *([log] if log else [])])
 
 
-async def recorded_keys(context: SplitContext) -> list[CrossingKey]:
-    """Keys that were cut, from the clean-up records."""
-    shared = await context.control(Side.SHARED)
-    rows = await shared.fetch(
-        f"SELECT definition FROM {context.names.relation('object')} WHERE kind = $1 ORDER BY identity",
-        KIND,
-    )
-    keys = []
-    for row in rows:
-        fields = json.loads(row["definition"])
-        fields |= {
-            "child": TableName(**fields["child"]),
-            "parent": TableName(**fields["parent"]),
-            "child_columns": tuple(fields["child_columns"]),
-            "child_types": tuple(fields["child_types"]),
-            "parent_columns": tuple(fields["parent_columns"]),
-        }
-        keys.append(CrossingKey(**fields))
-    return keys
-
-
 async def restore_keys(context: SplitContext) -> list[str]:
     """Put every cut key back on the shared database; returns those that rows no longer satisfy."""
     shared, own = await context.control(Side.SHARED), await context.control(Side.OWN)
@@ -179,93 +153,21 @@ async def _forget_key(context: SplitContext, key: CrossingKey) -> None:
     )
 
 
-async def drop_logs(context: SplitContext) -> None:
-    """Remove the logging triggers without putting the keys back: the boundary is final."""
+async def drop_logs(context: SplitContext) -> list[str]:
+    """Remove the logging triggers without putting the keys back: the boundary is final.
+
+    Returns the keys whose deletions nobody carries over from now on.
+    """
     await clean(context)
     shared, own = await context.control(Side.SHARED), await context.control(Side.OWN)
-    for key in await recorded_keys(context):
+    keys = await recorded_keys(context)
+    for key in keys:
         for connection in (shared, own):
             if await _is_there(connection, key.parent):
                 drop_log = f"DROP TRIGGER IF EXISTS {quote(key.log_trigger)} ON {key.parent.sql}"
                 await patiently(context, connection, [drop_log])
     await shared.execute(f"DELETE FROM {context.names.relation('object')} WHERE kind = $1", KIND)
-
-
-async def clean(context: SplitContext) -> int:
-    """Carry logged deletions over to the children, wherever they live now; returns how many."""
-    ownership = await read_ownership(context)
-    if ownership.owner is None:
-        return 0
-    cleaned = 0
-    for key in await recorded_keys(context):
-        if fate(key, context.spec.deletion_events) is not Fate.LOOSE:
-            continue
-        parents = Side.SHARED if key.is_outgoing else ownership.owner
-        children = ownership.owner if key.is_outgoing else Side.SHARED
-        cleaned += await _clean_one(context, key, parents, children)
-    return cleaned
-
-
-async def _clean_one(context: SplitContext, key: CrossingKey, parents: Side, children: Side) -> int:
-    """Children first, then the log: doing it twice does no harm."""
-    log = context.names.relation("deleted")
-    source, target = await context.control(parents), await context.control(children)
-    if not await source.fetchval("SELECT to_regclass($1) IS NOT NULL", log):
-        return 0
-    cleaned = 0
-    while True:
-        rows = await source.fetch(
-            f"SELECT id, key::text AS key FROM {log} WHERE key_name = $1 ORDER BY id LIMIT {BATCH_ROWS}",
-            key.name,
-        )
-        if not rows:
-            return cleaned
-        values = [[None if v is None else str(v) for v in json.loads(row["key"])] for row in rows]
-        try:
-            await _clean_rows(target, key, values)
-        except asyncpg.PostgresError as error:
-            if error.sqlstate not in MOVED_ON:
-                raise
-            await _clean_at_neighbour(context, key, values)
-        await source.execute(
-            f"DELETE FROM {log} WHERE id = ANY ($1::bigint[])", [row["id"] for row in rows]
-        )
-        cleaned += len(rows)
-
-
-async def _clean_rows(
-    target: Connection, key: CrossingKey, rows: Sequence[Sequence[str | None]]
-) -> None:
-    for values in rows:
-        await target.execute(_clean_sql(key), *values)
-
-
-async def _clean_at_neighbour(
-    context: SplitContext, key: CrossingKey, rows: Sequence[Sequence[str | None]]
-) -> None:
-    """The children have moved out of the shared database since, with a service of their own."""
-    endpoint = context.neighbours.get(key.child)
-    if endpoint is None:
-        raise SplitError(
-            f"deletions in {key.parent} cannot be carried over to {key.child}, which has moved to"
-            " another service's database; set DATABASE_URL_<SERVICE> of that service and run"
-            f" `migrate db clean {context.spec.service}`"
-        )
-    async with connected(endpoint, "clean") as connection:
-        await _clean_rows(connection, key, rows)
-
-
-def _clean_sql(key: CrossingKey) -> str:
-    """Delete or empty the children of one parent, whose key comes as text."""
-    match = " AND ".join(
-        f"{quote(column)} = ${n}::text::{type_}"
-        for n, (column, type_) in enumerate(zip(key.child_columns, key.child_types, strict=True), 1)
-    )
-    if key.on_delete == "cascade":
-        return f"DELETE FROM {key.child.sql} WHERE {match}"
-    value = "NULL" if key.on_delete == "set null" else "DEFAULT"
-    changes = ", ".join(f"{quote(column)} = {value}" for column in key.child_columns)
-    return f"UPDATE {key.child.sql} SET {changes} WHERE {match}"
+    return [str(key) for key in keys if fate(key, context.spec.deletion_events) is Fate.LOOSE]
 
 
 async def patiently(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from migrate.split import loose_keys, silence
+from migrate.split import cleaner, silence
 from migrate.split.connection import APPLICATION
 from migrate.split.context import SplitContext
 from migrate.split.drift import find_drift
@@ -50,6 +50,7 @@ class Status:
     hits: tuple[FenceHit, ...]
     silences: tuple[silence.Silence, ...]
     cut_keys: tuple[str, ...]
+    waiting_deletions: dict[str, int]
     old: tuple[OldTable, ...]
     operation: dict[str, Any] | None
     switches: int
@@ -98,6 +99,7 @@ class Status:
             ],
             "silent_seconds": {entry.table: round(entry.seconds) for entry in self.silences},
             "cut_keys": list(self.cut_keys),
+            "waiting_deletions": self.waiting_deletions,
             "old_tables": [str(entry.table) for entry in self.old],
             "operation": self.operation,
             "switches": self.switches,
@@ -131,7 +133,13 @@ async def read_status(context: SplitContext) -> Status:
     operation = await Journal(desk.store).find(None, context.spec.service)
     idle = await _idle_slots(context, direction)
     verified = await _verified(context)
+    waiting = await cleaner.waiting_deletions(context)
     problems = _problems(ownership, lag, drift, verified, idle)
+    if waiting:
+        problems += (
+            f"{sum(waiting.values())} deletions wait to be carried over:"
+            f" migrate db clean {context.spec.service}",
+        )
     return Status(
         service=context.spec.service,
         placement=str(placement.state),
@@ -146,7 +154,8 @@ async def read_status(context: SplitContext) -> Status:
         refused=refused,
         hits=tuple(sorted(hits, key=lambda hit: hit.seen_at, reverse=True)),
         silences=tuple(await silence.look(context)) if direction is Direction.REVERSE else (),
-        cut_keys=tuple(str(key) for key in await loose_keys.recorded_keys(context)),
+        cut_keys=tuple(str(key) for key in await cleaner.recorded_keys(context)),
+        waiting_deletions=waiting,
         old=old,
         operation=None
         if operation is None
@@ -184,6 +193,7 @@ def _without_split(
         hits=(),
         silences=(),
         cut_keys=(),
+        waiting_deletions={},
         old=old,
         operation=None,
         switches=0,

@@ -30,7 +30,7 @@ from tests.support.split_lab import REPOSITORY
 SERVICE = "chat"
 REQUESTS_PER_SECOND = 200.0
 PEOPLE = 40
-#: Traffic before the first switch and on each owner, in seconds.
+#: Traffic after the copy and on each owner, in seconds.
 WARM_UP, PAUSE_BETWEEN = 4.0, 2.0
 #: Routes and tables together, from the monolith and back to it; then the tables alone.
 DIRECT = (Direction.FORWARD, Direction.REVERSE)
@@ -73,6 +73,7 @@ async def _measure(stack: LocalStack, context: SplitContext) -> dict[str, Any]:
     return {
         "stack_switches": len(pauses),
         "stack_requests": seen["requests"],
+        "stack_requests_per_second": round(seen["per_second"], 1),
         "stack_failed": len(seen["failures"]),
         "stack_stale_reads": len(seen["stale"]),
         "stack_lost_writes": lost,

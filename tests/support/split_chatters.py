@@ -1,7 +1,8 @@
 """People who chat through the router while the tables of chat move: every request and every edit is looked at.
 
 A process of its own: `python -m tests.support.split_chatters URL RATE PEOPLE`. It prints `ready` after everybody has
-signed up and talked once, sends requests until its standard input is closed, and then prints its report as JSON.
+signed up, talked once, and found a pace that the machine carries; sends requests until its standard input is closed,
+and then prints its report as JSON.
 """
 
 from __future__ import annotations
@@ -25,15 +26,24 @@ from tests.support.split_lab import REPOSITORY, Workload
 
 #: Requests slower than this are reported with their time, in milliseconds.
 SLOW_MS = 50.0
+#: The pace is lowered while more than this share of the requests takes longer than LATE_MS: a queue that only grows
+#: shows nothing but itself.
+LATE_MS, LATE_SHARE = 200.0, 0.1
+LOOK_SECONDS, LOWERING, LOWERINGS = 2.0, 0.6, 5
 #: Shares of the requests.
 MIX = {"edit": 45, "pin": 10, "react": 5, "history": 30, "list": 10}
 
 
 @dataclass
 class Report:
-    """`edits`: message -> the last content whose edit was acknowledged. Milliseconds from the intended time."""
+    """`edits`: message -> the last content whose edit was acknowledged. Milliseconds from the intended time.
 
+    `per_second`: requests a second in sum, as wanted or as the machine carries.
+    """
+
+    per_second: float
     requests: int = 0
+    late: int = 0
     writes: int = 0
     failures: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)  # answers older than what was acknowledged
@@ -69,13 +79,16 @@ class Person:
         by_role = {item["role"]: item["id"] for item in history["items"]}
         self._own, self._reply = by_role["user"], by_role["assistant"]
 
-    async def run(self, rate: float, over: asyncio.Event) -> None:
-        """Requests at random times, `rate` a second, until `over`."""
-        due = time.monotonic() + random.expovariate(rate)
+    async def run(self, share: float, over: asyncio.Event) -> None:
+        """Requests at random times, a `share` of all, until `over`."""
+        pace = self._report.per_second
+        due = time.monotonic() + random.expovariate(pace * share)
         while not over.is_set():
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             await self._one(random.choices(list(MIX), weights=list(MIX.values()))[0], due)
-            due += random.expovariate(rate)
+            if pace != self._report.per_second:  # what was due at the old pace is not made up for
+                pace, due = self._report.per_second, time.monotonic()
+            due += random.expovariate(pace * share)
 
     async def _one(self, kind: str, due: float) -> None:
         method, target, body = self._request(kind)
@@ -87,6 +100,7 @@ class Person:
             status, answer = 0, {"error": error.reason}
         waited = (time.monotonic() - due) * 1000.0
         self._report.slowest_ms = max(self._report.slowest_ms, waited)
+        self._report.late += waited > LATE_MS
         if waited > SLOW_MS:
             self._report.slow.append((time.time(), round(waited, 1)))
         if status != 200:
@@ -143,7 +157,7 @@ class Person:
 
 async def chat(url: str, rate: float, people: int) -> None:
     parts = urlsplit(url)
-    report = Report()
+    report = Report(rate)
     persons = [
         Person(parts.hostname or "127.0.0.1", parts.port or 80, number, report)
         for number in range(people)
@@ -155,15 +169,29 @@ async def chat(url: str, rate: float, people: int) -> None:
             await person.begin()
 
     await asyncio.gather(*(begin(person) for person in persons))
+    over = asyncio.Event()
+    jobs = [asyncio.create_task(person.run(1 / people, over)) for person in persons]
+    await _find_pace(report)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    over = asyncio.Event()
-    jobs = [asyncio.create_task(person.run(rate / people, over)) for person in persons]
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     over.set()
     await asyncio.gather(*jobs)
     sys.stdout.write(json.dumps(asdict(report)))
     sys.stdout.flush()
+
+
+async def _find_pace(report: Report) -> None:
+    """Lower the pace until the machine carries it; then forget what was seen, but not what was written."""
+    for _ in range(LOWERINGS):
+        report.requests = report.late = 0
+        await asyncio.sleep(LOOK_SECONDS)
+        if report.requests and report.late <= report.requests * LATE_SHARE:
+            break
+        report.per_second *= LOWERING
+    report.requests = report.writes = report.late = 0
+    report.slowest_ms = 0.0
+    report.slow.clear()
 
 
 @asynccontextmanager

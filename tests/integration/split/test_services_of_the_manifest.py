@@ -14,10 +14,10 @@ import pytest_asyncio
 from migrate.commands.db_migrate import prepare_store
 from migrate.commands.seed import fill, populate
 from migrate.split.abort import leftovers
+from migrate.split.cleaner import clean
 from migrate.split.connection import connected
 from migrate.split.finalize import finalize_plan
 from migrate.split.inspect import inspect
-from migrate.split.loose_keys import clean
 from migrate.split.model import SplitError
 from migrate.split.names import Direction, Side, TableName
 from migrate.split.operations import run_plan, run_split, run_switch
@@ -195,6 +195,8 @@ async def test_deletions_follow_children_that_have_moved_to_a_database_of_their_
         async with content.context() as context:
             with pytest.raises(SplitError, match="conversations"):
                 await clean(context)
+            waiting = (await read_status(context)).waiting_deletions
+            assert waiting == {"x_conversations_character_id": 1}
         content.neighbours = {TableName.parse("conversations"): chat.endpoint(Side.OWN)}
         async with content.context() as context:
             assert await clean(context) == 1
@@ -209,7 +211,10 @@ async def test_a_service_is_finalized_while_others_still_follow(
 ) -> None:
     pair = monolith.pair(service)
     async with pair.context() as context:
-        await run_plan(context, finalize_plan(0.0, tmp_path, check_backup=False))
+        outcome = await run_plan(context, finalize_plan(0.0, tmp_path, check_backup=False))
+        ended = outcome.data.get("drop_logs", {}).get("no_longer_carried", [])
+        by_log = "conversations(character_id) -> characters on delete set null"
+        assert ended == ([by_log] if service == "content" else [])
         assert await leftovers(context) == {"shared": [], "own": []}
     assert (await pair.desk.placement()).state is DataState.FINAL
     await touch(pair, Side.OWN)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from migrate.split import loose_keys
+from migrate.split import cleaner
 from migrate.split.connection import connected
 from migrate.split.fence import FenceState, fence_state, fenced_tables
 from migrate.split.follow_steps import lock_order
@@ -223,9 +223,9 @@ async def test_trap_14_deleting_a_parent_that_stays_does_not_meet_the_fence_and_
         await monolith.execute("DELETE FROM users WHERE id = $1", user)
     children = "SELECT count(*) FROM conversations WHERE user_id = $1"
     assert await pair.fetchval(Side.OWN, children, user) == 1
-    assert await loose_keys.clean(context) == 1
+    assert await cleaner.clean(context) == 1
     assert await pair.fetchval(Side.OWN, children, user) == 0
-    assert await loose_keys.clean(context) == 0
+    assert await cleaner.clean(context) == 0
     await run_switch(context, Direction.REVERSE)
     assert await pair.fetchval(Side.SHARED, children, user) == 0
 
