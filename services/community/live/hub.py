@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from prometheus_client import Gauge
 from redis.asyncio import Redis
 
 from services.community.live.fanout import Fanout, open_fanout
@@ -26,6 +27,8 @@ log = structlog.get_logger(__name__)
 SEATS_MAX = 5  # sockets of one user in one room (contract, 1.14)
 TEND_SECONDS = 2.0
 TENDS_PER_REFRESH = 15  # presence is refreshed, and membership looked at, every 30 s
+
+ROOM_SOCKETS = Gauge("room_sockets_open", "Sockets of rooms that this process serves")
 
 IsMember = Callable[[UUID, UUID], Awaitable[bool]]
 
@@ -51,6 +54,7 @@ class RoomHub:
         if sum(sitting.user_id == own for sitting in sittings) >= SEATS_MAX:
             return None
         self._seats[seat.room_id].add(seat)
+        ROOM_SOCKETS.inc()
         await self._presence.keep(seat.room_id, seat.sitting)
         await self.fanout.join(seat.room_id)
         if all(sitting.user_id != own for sitting in sittings):
@@ -61,6 +65,7 @@ class RoomHub:
         """Give a seat back; the last one of a user says so to the room."""
         seats = self._seats[seat.room_id]
         seats.discard(seat)
+        ROOM_SOCKETS.dec()
         await self._presence.drop(seat.room_id, seat.sitting)
         sittings = await self._sittings(seat.room_id)
         if all(sitting.user_id != seat.sitting.user_id for sitting in sittings):

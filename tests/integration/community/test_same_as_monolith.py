@@ -170,6 +170,7 @@ async def test_lists_and_single_things_are_answered_alike(sides: Sides) -> None:
     for query in QUERIES:
         for path in (STORIES, ROOMS, SCENARIOS, NOTICES, IMAGES):
             await assert_same(sides, ana, "GET", path + query)
+    for query in QUERIES[::3]:
         for path in (f"{ROOMS}/{room['id']}/members", f"{ROOMS}/{room['id']}/messages"):
             await assert_same(sides, ana, "GET", path + query)
         await assert_same(sides, None, "GET", STORIES + query)
