@@ -20,7 +20,7 @@ import httpx
 from PIL import Image
 
 REFERENCE_CODE = "000000"  # contract, section 7
-PAUSE_SECONDS = 0.05
+PAUSE_SECONDS = 0.15
 REQUEST_SECONDS = 30.0
 PAGE = 100
 
