@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import asyncpg
+
 from shared.errors import OperatorError, PeerError
+
+#: Many want one row, or the server is too busy: nothing is wrong, and trying again helps.
+CONTENTION_ERRORS = (
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,  # statement_timeout
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+)
 
 
 class PlacementError(PeerError):

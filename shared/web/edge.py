@@ -21,6 +21,7 @@ from shared.observability.context import (
 from shared.observability.metrics import HTTP_IN_FLIGHT, observe_request
 from shared.observability.reports import report_exception
 from shared.observability.tracing import NAMELESS, trace
+from shared.placement.errors import CONTENTION_ERRORS
 from shared.web.context import CONTEXT_KEY, RequestContext
 from shared.web.cors import cors_headers
 from shared.web.error_responses import error_response
@@ -84,7 +85,9 @@ class Edge:
         try:
             await self._app(scope, receive, answer)
         except Exception as error:
-            if not isinstance(error, StranglerError) or answer.is_started:
+            if isinstance(error, CONTENTION_ERRORS):
+                log.warning("database_contention", error=type(error).__name__)
+            elif not isinstance(error, StranglerError) or answer.is_started:
                 report_exception(error, request_id=context.request_id)
             if answer.is_started:
                 raise  # the server cuts the connection: the client sees that the body is not whole

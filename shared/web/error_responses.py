@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from shared.errors import HTTP_STATUS, CallerError, Code, PeerError
+from shared.placement.errors import CONTENTION_ERRORS
 from shared.web.context import RequestContext
 
 #: What clients read when the cause is nobody's business. Messages are not part of the contract.
@@ -22,6 +23,9 @@ _PUBLIC_MESSAGES: Mapping[Code, str] = {
     Code.PROVIDER_TIMEOUT: "A provider took too long",
     Code.UPSTREAM_TIMEOUT: "The request took too long",
 }
+
+#: When to come back after a row was locked or a statement ran for too long, in seconds.
+CONTENTION_RETRY_SECONDS = 1
 
 #: Codes for errors that the web framework raises by status alone.
 _CODE_OF_STATUS: Mapping[int, Code] = {
@@ -82,6 +86,8 @@ def as_refusal(error: Exception, context: RequestContext) -> CallerError:
         return error
     if isinstance(error, PeerError):
         return _peer_refusal(error, context)
+    if isinstance(error, CONTENTION_ERRORS):
+        return unavailable(context.domain, CONTENTION_RETRY_SECONDS)
     if isinstance(error, RequestValidationError):
         return _field_refusal(error, context)
     if isinstance(error, HTTPException):

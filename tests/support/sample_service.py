@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Literal
 from uuid import UUID
 
+import asyncpg
 import httpx
 from fastapi import Depends, FastAPI, File, Form, Query, Request, Response, UploadFile
 from fastapi.responses import StreamingResponse
@@ -34,6 +35,7 @@ SECRET = "sample-secret-of-forty-bytes-0123456789ab"
 ORIGIN = "https://app.example"
 MISSING = "00000000-0000-4000-8000-000000000000"
 BROKEN = "11111111-1111-4111-8111-111111111111"
+LOCKED = "33333333-3333-4333-8333-333333333333"
 SLOW = "22222222-2222-4222-8222-222222222222"
 
 
@@ -86,6 +88,8 @@ def sample_router(calls: list[str]) -> ServiceRouter:
             raise not_found("title")
         if str(title_id) == BROKEN:
             raise RuntimeError("postgresql://user:hunter2@db/x is on fire")
+        if str(title_id) == LOCKED:
+            raise asyncpg.LockNotAvailableError("canceling statement due to lock timeout")
         if str(title_id) == SLOW:
             await asyncio.sleep(5)
         return Reply(Seen(user_id=title_id), etag='W/"17"')

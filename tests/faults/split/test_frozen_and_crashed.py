@@ -23,6 +23,8 @@ from tests.support.split_child import start_child
 from tests.support.split_lab import PATIENT, Pair, judge, workload
 from tests.support.split_servers import SplitServers
 
+pytestmark = pytest.mark.timeout(300)
+
 #: The server ends a frozen command's transaction after this long.
 IMPATIENT = replace(PATIENT, fence_session_ms=400)
 

@@ -7,7 +7,7 @@ import uuid
 import httpx
 import pytest
 
-from tests.support.sample_service import BROKEN, MISSING, ORIGIN, SLOW
+from tests.support.sample_service import BROKEN, LOCKED, MISSING, ORIGIN, SLOW
 
 
 async def test_an_answer_carries_the_request_id_and_nosniff(client: httpx.AsyncClient) -> None:
@@ -36,6 +36,14 @@ async def test_errors_have_one_shape_with_the_request_id(client: httpx.AsyncClie
         "request_id": answer.headers["x-request-id"],
     }
     assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_a_row_that_others_hold_is_no_defect_and_says_when_to_come_back(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await client.get(f"/api/resources/movies/{LOCKED}")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "UNAVAILABLE")
+    assert answer.headers["retry-after"] == "1"
 
 
 async def test_an_unexpected_error_says_nothing_about_its_cause(client: httpx.AsyncClient) -> None:
