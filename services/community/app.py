@@ -51,7 +51,7 @@ def build(settings: CommunitySettings, manifest: Manifest | None = None) -> Fast
                 owners=owners,
                 providers=providers,
                 counter=RedisCounter(platform.redis),
-                base_url=settings.public_base_url,
+                settings=settings,
             )
             app.state.health.on_drain(hub.drain)
             yield

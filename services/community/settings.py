@@ -20,6 +20,7 @@ class CommunitySettings(AppSettings):
     anthropic_base_url: BaseUrl | None = None
     openai_api_key: SecretStr | None = None  # with PROVIDERS=live; without it nothing is moderated
     openai_base_url: BaseUrl | None = None
+    room_silence_seconds: float = Field(default=120.0, gt=0)  # contract, 1.14
     #: Who writes stories, as chat's model of this name: `<vendor>:<model>[,<vendor>:<model>…]`; the
     #: later ones stand in when the earlier ones fail. Vendors without a key are passed over.
     model_claude_3_haiku: str = Field(

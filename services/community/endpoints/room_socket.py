@@ -32,7 +32,6 @@ from shared.web.sockets import TRY_AGAIN, close, greet
 
 router = ServiceRouter()
 
-SILENCE_SECONDS = 120.0  # contract, 1.14
 CLOSING_SECONDS = 2.0  # for what is under way when a socket closes
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _PONG = Pong().model_dump_json()
@@ -94,7 +93,7 @@ async def _read(talk: RoomConversation, seat: Seat) -> None:
     """Handle the frames of the client, one after the other. Raises RefusedError for wrong ones."""
     while True:
         try:
-            async with asyncio.timeout(SILENCE_SECONDS):
+            async with asyncio.timeout(talk.silence_seconds):
                 message = await seat.socket.receive()
         except TimeoutError:
             raise RefusedError(CloseCode.SILENT) from None

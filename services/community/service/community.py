@@ -18,6 +18,7 @@ from services.community.service.library import Library
 from services.community.service.notices import Notices
 from services.community.service.rooms import Rooms
 from services.community.service.stories import Stories
+from services.community.settings import CommunitySettings
 from shared.placement import Database
 from shared.quota import Quotas
 from shared.ratelimit.buckets import RateLimits
@@ -43,9 +44,10 @@ def build_community(
     owners: Owners,
     providers: Providers,
     counter: Counter,
-    base_url: str,
+    settings: CommunitySettings,
 ) -> Community:
-    """All parts on one database; `base_url` is the public address of the product."""
+    """All parts on one database."""
+    base_url = settings.public_base_url
     accounts = Accounts(database.shared, base_url)
     moderator = providers.moderator
     limiter = RateLimiter(counter, RateLimits({BUCKET: MESSAGES_PER_MINUTE}))
@@ -53,7 +55,9 @@ def build_community(
         stories=Stories(database, accounts, moderator),
         drafts=Drafts(database, accounts, owners, Quotas(database.shared), providers),
         rooms=Rooms(database, accounts, hub),
-        conversation=RoomConversation(database, accounts, hub, limiter),
+        conversation=RoomConversation(
+            database, accounts, hub, limiter, silence_seconds=settings.room_silence_seconds
+        ),
         library=Library(database, accounts, owners, moderator, base_url=base_url),
         notices=Notices(database),
     )

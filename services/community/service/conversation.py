@@ -39,9 +39,16 @@ class RoomConversation:
     """Rooms as their sockets see them."""
 
     def __init__(
-        self, database: Database, accounts: Accounts, hub: RoomHub, limiter: RateLimiter
+        self,
+        database: Database,
+        accounts: Accounts,
+        hub: RoomHub,
+        limiter: RateLimiter,
+        *,
+        silence_seconds: float,
     ) -> None:
-        """`limiter` knows the bucket BUCKET."""
+        """`limiter` knows the bucket BUCKET; a socket that is silent for longer is closed."""
+        self.silence_seconds = silence_seconds
         self._rooms = RoomRepository(database)
         self._messages = RoomMessageRepository(database)
         self._accounts = accounts
