@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,8 @@ SetMode = Callable[..., Awaitable[None]]
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "side" in metafunc.fixturenames:
         sides = getattr(metafunc.module, "SIDES", SIDES)
+        if "side" in inspect.signature(metafunc.function).parameters:  # starts apps of its own
+            sides = tuple(name for name in sides if name != "router")
         metafunc.parametrize("side", sides, indirect=True, scope="session")
 
 

@@ -1,6 +1,7 @@
 """A real router in front of the old API and of every service, each request sent to either by chance.
 
 Every flag stands at one half with a salt of its own: one person's requests go to both apps.
+`CONTRACT_PERCENT` sets another share, 0 and 100 included.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from tests.contracts.api.world import (
 )
 from tests.support.people import SECRET
 
-HALF = 50.0
+START_SECONDS = 60.0
+PERCENT = float(os.environ.get("CONTRACT_PERCENT", "50"))
 
 
 @asynccontextmanager
@@ -50,7 +52,7 @@ async def run_behind_router(world: World) -> AsyncIterator[Running]:
             await stack.enter_async_context(serve(app, monolith, listener, is_service=name in apps))
         for app in apps.values():
             await until_ready(app, world)
-        await _set_flags(world, services, HALF)
+        await _set_flags(world, services, PERCENT)
         stack.push_async_callback(_set_flags, world, services, 0.0)
         await stack.enter_async_context(_router(world, port, admin_port, addresses))
         http = await stack.enter_async_context(
@@ -102,7 +104,7 @@ async def _router(
         stdout=asyncio.subprocess.DEVNULL,
     )
     try:
-        await _until_routing(f"http://127.0.0.1:{admin_port}/readyz")
+        await _until_routing(process, f"http://127.0.0.1:{admin_port}/readyz")
         yield
     finally:
         with suppress(ProcessLookupError):
@@ -111,10 +113,11 @@ async def _router(
             await process.wait()
 
 
-async def _until_routing(url: str) -> None:
-    async with asyncio.timeout(WAIT_SECONDS), httpx.AsyncClient(trust_env=False) as client:
-        while True:
+async def _until_routing(process: asyncio.subprocess.Process, url: str) -> None:
+    async with asyncio.timeout(START_SECONDS), httpx.AsyncClient(trust_env=False) as client:
+        while process.returncode is None:
             with suppress(httpx.TransportError):
                 if (await client.get(url)).status_code == 200:
                     return
             await asyncio.sleep(0.05)
+    raise RuntimeError(f"the router has ended with {process.returncode}")

@@ -14,6 +14,7 @@ from tests.contracts.api.effects import Workers
 from tests.support.people import People, error_code
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+SIDES = ("monolith", "services", "router")
 
 SUBSCRIPTION = "/api/payments/subscription"
 

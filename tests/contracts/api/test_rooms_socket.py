@@ -18,6 +18,7 @@ from tests.contracts.api.sides import Running, Side
 from tests.support.people import People, Person
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+SIDES = ("monolith", "services", "router")
 
 WAIT_SECONDS = 10
 
