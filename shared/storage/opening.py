@@ -9,7 +9,6 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 
 from shared.settings import AppSettings
-from shared.storage.azure import open_azure
 from shared.storage.files import LocalFiles
 from shared.storage.interface import Storage
 from shared.storage.mirrored import MirroredStorage
@@ -36,6 +35,9 @@ async def open_storage(settings: StorageSettings) -> AsyncIterator[Storage]:
     if secret is None:
         yield LocalFiles(settings.media_dir or DEFAULT_FOLDER)
         return
+    # Azure's library is large: only those who use it wait for it.
+    from shared.storage.azure import open_azure
+
     async with open_azure(secret.get_secret_value(), settings.azure_storage_container) as blobs:
         if settings.media_dir is None:
             yield blobs

@@ -39,7 +39,7 @@ def stand_ins() -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    changes = {"PORT": str(port), "HOST": "127.0.0.1", "SLOW_SECONDS": "0.4", "HOLD_SECONDS": "2"}
+    changes = {"PORT": str(port), "HOST": "127.0.0.1", "SLOW_SECONDS": "0.4", "HOLD_SECONDS": "20"}
     child = subprocess.Popen(
         [sys.executable, "-m", "migrate.stack.stand_ins"], env=os.environ | changes, cwd=ROOT
     )
@@ -178,7 +178,8 @@ async def test_the_next_of_the_chain_answers_before_the_first_word(
     live: Live, stand_ins: str, sql: asyncpg.Connection, failure: str
 ) -> None:
     chain = parse_chain(f"{CLAUDE},{GPT}")
-    async with live(model_claude_3_haiku=chain, first_token_seconds=0.3, **QUIET) as people:
+    seconds = 2.0 if failure == "timeout" else 12.0
+    async with live(model_claude_3_haiku=chain, first_token_seconds=seconds, **QUIET) as people:
         ana = await people.new()
         events = await streamed(ana, f"[[anthropic:{failure}]] hello")
         assert events[-1][1]["response"] == "heard: hello"
@@ -211,9 +212,25 @@ async def test_nobody_answers_in_time_and_nothing_is_stored_or_charged(
         ana = await people.new()
         late = await ana.post(TALK, json={"message": "[[timeout]]", "character": "Neo"})
         assert (late.status_code, error_code(late)) == (504, "PROVIDER_TIMEOUT")
-        broken = await ana.post(TALK, json={"message": "[[fail]]", "character": "Neo"})
-        assert (broken.status_code, error_code(broken)) == (502, "PROVIDER_ERROR")
-        assert broken.json()["error"]["details"] == {"provider_kind": "model"}
+        assert await states(sql, ana) == ["refunded"]
+        assert await stored(sql, ana) == []
+
+
+async def test_nobody_can_answer_and_nothing_is_stored_or_charged(
+    live: Live, sql: asyncpg.Connection
+) -> None:
+    async with live(**QUIET) as people:
+        ana = await people.new()
+        for path in (TALK, STREAM):
+            broken = await ana.post(path, json={"message": "[[fail]]", "character": "Neo"})
+            if path == TALK:
+                assert (broken.status_code, error_code(broken)) == (502, "PROVIDER_ERROR")
+                error = broken.json()["error"]
+            else:  # the quota was reserved, so the stream has begun
+                events = events_of(broken.text)
+                assert [name for name, _ in events] == ["start", "error"]
+                error = events[-1][1]
+            assert error["details"] == {"provider_kind": "model"}
         assert await states(sql, ana) == ["refunded", "refunded"]
         assert await stored(sql, ana) == []
 
