@@ -100,9 +100,15 @@ class Applier:
     #: Asked before the first plan that interrupts something, with the plan.
     confirm: Callable[[Plan], Awaitable[bool]] = nobody_asks
 
-    async def observe(self, apps: Sequence[str]) -> ObservedHost:
-        """The host as it is."""
-        return await observe(self.transport, self.desired, apps, await self.digests.load())
+    async def observe(
+        self,
+        apps: Sequence[str],
+        before: ObservedHost | None = None,
+        touched: frozenset[str] = frozenset(),
+    ) -> ObservedHost:
+        """The host as it is; what is in `before` and not `touched` is not read again."""
+        kept = await self.digests.load()
+        return await observe(self.transport, self.desired, apps, kept, before, touched)
 
     async def plan(self, apps: Sequence[str]) -> Plan:
         """What would be done now."""
@@ -115,10 +121,12 @@ class Applier:
         failure, DidNotStickError when a round ends where it began.
         """
         before: Plan | None = None
+        seen: ObservedHost | None = None
         asked = False
         count, restarted = 0, frozenset[str]()
         for number in range(1, ROUNDS + 1):
-            plan = await self.plan(apps)
+            seen = await self.observe(apps, seen, before.touched() if before else frozenset())
+            plan = self.planner.plan(self.desired, seen, apps)
             if number == 1 and plan.blocked:
                 raise BlockedError([f"{note.subject}: {note.text}" for note in plan.blocked])
             if not plan.changes:

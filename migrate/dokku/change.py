@@ -92,6 +92,12 @@ class Plan:
         order = list(Effect)
         return max((c.effect for c in self.changes), key=order.index, default=Effect.NONE)
 
+    def touched(self) -> frozenset[str]:
+        """Names that its commands name or replace: apps and stores among them are to be read again."""
+        words = {word for command in self.commands for word in command.words}
+        subjects = {change.subject.rpartition(" ")[2] for change in self.changes}
+        return frozenset(words | subjects) | self.restarted()
+
     def restarted(self) -> frozenset[str]:
         """Apps whose containers the plan replaces."""
         names: frozenset[str] = frozenset()

@@ -60,7 +60,9 @@ class Session:
 def find_target(section: DokkuSection, named: str | None, env: Mapping[str, str]) -> Target:
     """The host: from the command line, else DOKKU_HOST, else the manifest; `[user@]host[:port]`."""
     text = named or env.get("DOKKU_HOST") or section.host
-    found = re.fullmatch(r"(?:([a-z_][a-z0-9_-]*)@)?([A-Za-z0-9][A-Za-z0-9._-]*)(?::([0-9]{1,5}))?", text)
+    found = re.fullmatch(
+        r"(?:([a-z_][a-z0-9_-]*)@)?([A-Za-z0-9][A-Za-z0-9._-]*)(?::([0-9]{1,5}))?", text
+    )
     if found is None:
         raise OperatorError(f"{text!r} does not look like [user@]host[:port]")
     return Target(found[1] or section.user, found[2], int(found[3] or section.ssh_port))

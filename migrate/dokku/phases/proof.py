@@ -17,6 +17,9 @@ ASK_SECONDS = 5.0
 #: Between two looks during the quiet time, in seconds; a request in between ends the wait early.
 LOOK_SECONDS = 15.0
 
+#: The router's name for paths that no route of the manifest matches.
+UNMATCHED = "unmatched"
+
 
 class CountersUnreachableError(PeerError):
     """The router does not show its counters, so nothing can be proven."""
@@ -61,17 +64,24 @@ def traffic_problems(before: Counters, after: Counters) -> tuple[str, ...]:
     for (worker, route), count in sorted(after.monolith.items()):
         more = count - before.monolith.get((worker, route), 0)
         if more:
-            found.append(f"{more} request(s) of {route or 'unknown paths'} went to the monolith")
+            what = "unknown paths" if route == UNMATCHED else route
+            found.append(f"{more} request(s) of {what} went to the monolith")
     return tuple(found)
 
 
 def read_counters(answer: Mapping[str, Any]) -> Counters:
-    """The router's `/stats?scope=router` as counters; pure."""
+    """The router's `/stats?scope=router` as counters; pure.
+
+    Unknown paths that got a 4xx do not count: a public host is asked for nonsense all day long, and an
+    old route that nobody listed would have served somebody.
+    """
     monolith: dict[tuple[str, str], int] = {}
     for worker in answer["workers"]:
         for row in worker["routes"]:
             if row["side"] == "monolith":
-                monolith[str(worker["instance"]), str(row["route"])] = int(row["requests"])
+                route = str(row["route"])
+                refused = int(row["by_status"].get("4xx", 0)) if route == UNMATCHED else 0
+                monolith[str(worker["instance"]), route] = int(row["requests"]) - refused
     return Counters(monolith, frozenset(str(worker["instance"]) for worker in answer["workers"]))
 
 

@@ -27,7 +27,6 @@ class ServiceState:
 
     percent_min: float
     percent_max: float
-    shadow: float
     data: str
 
 
@@ -53,18 +52,12 @@ class World:
         """Every service of the control store; empty while there is no control store yet."""
         try:
             rows = (await self.status())["services"]
-            flags = (await query(self.commands, ["flag", "list"]))["flags"]
         except (CommandRefusedError, CommandFailedError):
             return {}
-        shadows: dict[str, float] = {}
-        for flag in flags:
-            name = str(flag["service"])
-            shadows[name] = max(shadows.get(name, 0.0), float(flag["shadow_percent"]))
         return {
             str(row["service"]): ServiceState(
                 float(row["percent_min"]),
                 float(row["percent_max"]),
-                shadows.get(str(row["service"]), 0.0),
                 str(row["data"]),
             )
             for row in rows
@@ -72,4 +65,4 @@ class World:
 
     async def service(self, name: str) -> ServiceState:
         """One service; at the monolith with shared tables while nothing is known."""
-        return (await self.services()).get(name, ServiceState(0.0, 0.0, 0.0, "shared"))
+        return (await self.services()).get(name, ServiceState(0.0, 0.0, "shared"))

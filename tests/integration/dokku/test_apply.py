@@ -30,7 +30,7 @@ from migrate.dokku.transport import (
 from shared.manifest import Manifest
 from tests.dokku_host.host import FakeHost
 from tests.dokku_host.operator_side import ENVIRONMENT, applier_for, deploy_directly, desired_for
-from tests.dokku_host.server import DokkuServer
+from tests.dokku_host.server import CLIENT, DokkuServer
 from tests.integration.dokku.conftest import operator_environment
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -360,6 +360,28 @@ async def test_a_command_that_hangs_is_given_up(tmp_path: Path) -> None:
     slow.chmod(0o755)
     with pytest.raises(CommandTimeoutError, match="may still run on the host"):
         await LocalTransport((str(slow),)).run(command("apps:list", timeout_seconds=0.2))
+
+
+async def test_on_the_host_itself_the_program_is_run_without_ssh(
+    server: DokkuServer, host: FakeHost, tmp_path: Path
+) -> None:
+    """Words and input arrive as they are: no shell and no second split in between."""
+    program = tmp_path / "dokku"
+    program.write_text(
+        f"#!{sys.executable} -SI\n"
+        "import os, shlex, sys\n"
+        "os.environ['SSH_ORIGINAL_COMMAND'] = shlex.join(sys.argv[1:])\n"
+        f"os.execv({sys.executable!r}, [{sys.executable!r}, '-SI', {str(CLIENT)!r},"
+        f" '{server.folder}/host.sock'])\n"
+    )
+    program.chmod(0o755)
+    transport = LocalTransport((str(program),))
+    assert (await transport.run(command("apps:exists", "api"))).exit == 20
+    assert (await transport.run(command("apps:create", "api"))).exit == 0
+    value = b'{"TEXT": "two words, \'quotes\' and $HOME\\nand a line"}'
+    words = ("--quiet", "config:import", "--no-restart", "--format", "json", "api", "-")
+    assert (await transport.run(command(*words, stdin=value))).exit == 0
+    assert host.state.apps["api"].config == {"TEXT": "two words, 'quotes' and $HOME\nand a line"}
 
 
 async def test_a_missing_program_is_named() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import copy
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from pydantic import BaseModel
@@ -29,7 +29,7 @@ from shared.manifest_dokku import (
     Rights,
     Store,
 )
-from tests.dokku_host.host import FakeHost, make_host
+from tests.dokku_host.host import FakeHost, Result, make_host
 from tests.dokku_host.operator_side import applier_for, deploy_directly
 from tests.dokku_host.postgres import Databases
 from tests.dokku_host.state import State
@@ -293,6 +293,27 @@ async def test_every_property_of_the_manifest_is_watched(live: Applier, host: Fa
                 host.state.properties[place] = before
             seen += 1
     assert seen >= 34
+
+
+async def test_only_what_a_command_touched_is_read_again(
+    live: Applier, host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert host.execute(["checks:set", S, "wait-to-retire", "5"]).exit == 0
+    read: list[list[str]] = []
+    original = host.execute
+
+    def noted(words: Sequence[str], stdin: bytes = b"") -> Result:
+        read.append(list(words))
+        return original(words, stdin)
+
+    monkeypatch.setattr(host, "execute", noted)
+    assert (await live.apply(APPS)).remaining.is_empty
+    place = read.index(["checks:set", S, "wait-to-retire", "60"])
+    first, second = read[:place], read[place + 1 :]
+    assert ["ps:report", "router", "--format", "json"] in first
+    assert ["ps:report", S, "--format", "json"] in second
+    assert not [words for words in second if {"router", "api-monolith", "content-db"} & set(words)]
+    assert len(second) < len(first) / 2
 
 
 async def test_a_table_right_that_was_given_by_hand_is_taken_back(

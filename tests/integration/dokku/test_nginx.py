@@ -25,6 +25,7 @@ from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from migrate.dokku.phases.proof import Counters, ask_router, watch_quiet
 from shared.control.migrations import migrate
 from shared.manifest import load_manifest
 from tests.dokku_host.nginx import Nginx, free_port, running
@@ -32,6 +33,7 @@ from tests.dokku_host.nginx import Nginx, free_port, running
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PATIENCE = 20.0
+TOKEN = "a-token-of-the-admin-port"
 MEBIBYTE = 1 << 20
 MANIFEST = """
 [project]
@@ -123,7 +125,7 @@ class Router:
             "PATH": os.environ["PATH"],
             "PORT": str(self.port),
             "ADMIN_PORT": str(self.admin),
-            "ADMIN_TOKEN": "a-token-of-the-admin-port",
+            "ADMIN_TOKEN": TOKEN,
             "MANIFEST": str(manifest),
             "SHARED_DATABASE_URL": database,
             "WORKERS": "1",
@@ -148,7 +150,7 @@ class Router:
 
     async def has_answered(self) -> None:
         """Until a request has come through this router."""
-        headers = {"Authorization": "Bearer a-token-of-the-admin-port"}
+        headers = {"Authorization": f"Bearer {TOKEN}"}
         async with asyncio.timeout(PATIENCE), httpx.AsyncClient(trust_env=False) as session:
             while True:
                 url = f"http://127.0.0.1:{self.admin}/stats"
@@ -242,6 +244,32 @@ async def test_no_client_can_say_who_it_is(nginx: Nginx) -> None:
         assert "6.6.6.6" not in json.dumps(found), connection
         assert "x-shadow" not in found, connection
         assert len(found["host"]) == 1, connection
+
+
+async def test_the_proof_of_strangulation_sees_a_request_to_the_old_api(
+    nginx: Nginx, routers: tuple[Router, Router]
+) -> None:
+    """The counters of a real router, as the last phase reads them."""
+    url = f"http://127.0.0.1:{routers[0].admin}"
+
+    async def read() -> Counters:
+        return await ask_router(url, TOKEN)
+
+    async def quiet(_seconds: float) -> None:
+        return None
+
+    async def scanned(_seconds: float) -> None:
+        async with client(nginx) as session:
+            assert (await session.get("/wp-login.php")).status_code == 404
+
+    async def busy(_seconds: float) -> None:
+        async with client(nginx) as session:
+            assert (await session.get("/api/echo")).status_code == 200
+
+    assert await watch_quiet(read, 1, quiet) == ()
+    assert await watch_quiet(read, 1, scanned) == (), "nobody was served"
+    (problem,) = await watch_quiet(read, 1, busy)
+    assert problem == "1 request(s) of unknown paths went to the monolith"
 
 
 async def test_events_arrive_one_by_one(nginx: Nginx, monolith: Monolith) -> None:

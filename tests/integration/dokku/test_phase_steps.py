@@ -56,7 +56,6 @@ class ScriptedCommands:
     def __init__(self) -> None:
         self.ran: list[str] = []
         self.percent = 0.0
-        self.shadow = 0.0
         self.data = "shared"
         self.status = "pending"
         self.fails: set[str] = set()
@@ -77,9 +76,6 @@ class ScriptedCommands:
                     "phases": [{"number": 1, "status": self.status}],
                 }
             )
-        if line == "flag list --json":
-            flag = {"service": "content", "shadow_percent": self.shadow}
-            return self._answer({"flags": [flag]})
         self.ran.append(line)
         if any(line.startswith(start) for start in self.fails):
             return Answer(3, b"", b"error: refused by an invariant\n")
@@ -442,8 +438,8 @@ def admin_port(answer: dict[str, Any]) -> Iterator[str]:
 
 
 async def test_counters_come_from_all_workers_of_the_router() -> None:
-    rows = [{"route": "chat.talk", "side": "monolith", "requests": 3},
-            {"route": "chat.talk", "side": "service", "requests": 9}]  # fmt: skip
+    rows = [{"route": "chat.talk", "side": "monolith", "requests": 3, "by_status": {"2xx": 3}},
+            {"route": "chat.talk", "side": "service", "requests": 9, "by_status": {}}]  # fmt: skip
     answer = {"workers": [{"instance": "router.1", "routes": rows}]}
     with admin_port(answer) as url:
         found = await ask_router(url, "t")
