@@ -46,6 +46,16 @@ class HostedAccounts:
             raise _failed(error) from error
         return UUID(made.user.id)
 
+    async def is_confirmed(self, external_id: str) -> bool:
+        """Whether a person has proven the address; False for one whom Supabase does not know."""
+        try:
+            answer = await _asked(self._client().auth.admin.get_user_by_id(external_id))
+        except AuthError as error:
+            if error.code in _NO_SUCH_USER:
+                return False
+            raise _failed(error) from error
+        return answer.user.email_confirmed_at is not None
+
     async def send_code(self, email: str) -> None:
         """Supabase mails a code; nothing happens for addresses that it does not know."""
         wanted = {"email": email, "options": {"should_create_user": False}}

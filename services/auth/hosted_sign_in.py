@@ -12,7 +12,7 @@ from uuid import UUID
 from services.auth import codes, referrals, repository
 from services.auth.account_changes import confirm_account, create_outside_user, email_taken
 from services.auth.hosted import HostedAccounts
-from services.auth.models import Person
+from services.auth.models import KnownAccount, Person
 from services.auth.sessions import Sessions
 from services.auth.sign_in import (
     PROVIDER,
@@ -41,44 +41,46 @@ class HostedSignIn:
         self._local = local
 
     async def create_account(self, wanted: CreateAccount) -> SignUp:
-        known_id = await self._database.read(lambda c: self._may_sign_up(c, wanted))
-        made = None
-        if known_id is None:
-            made = await self._hosted.create(wanted.email, wanted.password, wanted.name)
-            if made is None:  # there, but not here yet: a code lets the owner of the address in
-                raise email_taken()
-        user_id = await self._database.transaction(lambda c: self._store(c, wanted, made))
+        if await self._is_local(wanted.email):
+            return await self._local.create_account(wanted)
+        known = await self._database.read(lambda c: self._known(c, wanted))
+        user_id = None
+        if known is None:
+            user_id = await self._hosted.create(wanted.email, wanted.password, wanted.name)
+        elif not await self._is_proven(known):
+            user_id = known.id
+            if wanted.password is not None:
+                await self.password_change(user_id, wanted.password)
+        if user_id is None:  # a code lets the owner of the address in
+            raise email_taken()
+        await self._database.transaction(lambda c: self._store(c, wanted, user_id))
         await self._hosted.send_code(wanted.email)
         return SignUp(user_id, _code_end())
 
-    async def _may_sign_up(self, connection: Connection, wanted: CreateAccount) -> UUID | None:
-        """The unconfirmed account that has the address; 409 and 422 before anybody is asked."""
+    async def _known(self, connection: Connection, wanted: CreateAccount) -> KnownAccount | None:
+        """Who has the address; 422 for a bad code before anybody is asked."""
         await known_referrer(connection, wanted.referral_code)
-        known = await repository.find_by_email(connection, wanted.email, locked=False)
-        if known is not None and known.confirmed:
-            raise email_taken()
-        return None if known is None else known.id
+        return await repository.find_by_email(connection, wanted.email, locked=False)
 
-    async def _store(
-        self, connection: Connection, wanted: CreateAccount, made: UUID | None
-    ) -> UUID:
-        """Our row of the person; Supabase's webhook about them may have come first."""
-        user_id = None
-        if made is not None:
-            user_id = await repository.insert_user(
-                connection, wanted.email, confirmed=False, user_id=made, name=wanted.name
-            )
-            await repository.link(connection, HOSTED, str(made), made)
-        if user_id is None:
+    async def _is_proven(self, known: KnownAccount) -> bool:
+        """Supabase decides: its webhook about a new person makes an account that looks confirmed."""
+        external_id = await self._external_id(known.id) if known.confirmed else None
+        return external_id is not None and await self._hosted.is_confirmed(external_id)
+
+    async def _store(self, connection: Connection, wanted: CreateAccount, user_id: UUID) -> None:
+        """Our row of a person whom Supabase waits for; its webhook may have made it already."""
+        made = await repository.insert_user(
+            connection, wanted.email, confirmed=False, user_id=user_id, name=wanted.name
+        )
+        if made is None:
             known = await repository.find_by_email(connection, wanted.email)
-            if known is None or (known.confirmed and known.id != made):
+            if known is None or known.id != user_id:
                 raise email_taken()
-            user_id = known.id
             await repository.start_again(connection, user_id, wanted.email, None, wanted.name)
+        await repository.link(connection, HOSTED, str(user_id), user_id)
         referrer = await known_referrer(connection, wanted.referral_code)
         if referrer is not None and referrer != user_id:
             await referrals.note_pending(connection, referrer, user_id)
-        return user_id
 
     async def verify_code(self, email: str, code: str) -> Session:
         if await self._is_local(email):

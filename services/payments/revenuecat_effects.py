@@ -7,10 +7,9 @@ from uuid import UUID
 
 from services.payments import repository
 from services.payments.entitlements import apply_state, change
+from services.payments.foreign import Json, first_uuid, mapping, told_at
 from services.payments.models import Held, State
 from services.payments.rules import is_stale
-from services.payments.stripe_effects import told_at
-from services.payments.stripe_payload import Json, first_uuid, mapping
 from services.payments.transactions import Movement, record
 from shared.placement import Connection
 from shared.webhooks import DeferredError, Delivery, Effect

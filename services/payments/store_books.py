@@ -11,8 +11,8 @@ from uuid import UUID
 
 import httpx
 
+from services.payments.foreign import Json, mapping
 from services.payments.settings import PaymentsWorkerSettings
-from services.payments.stripe_payload import Json, mapping
 from shared.errors import provider_failed, provider_timed_out
 from shared.webhooks.providers import moment
 

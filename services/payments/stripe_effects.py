@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 from services.payments import promos, repository
 from services.payments.entitlements import apply_state
+from services.payments.foreign import Json, first_uuid, mapping, reference, told_at
 from services.payments.models import Held
 from services.payments.rules import is_stale
 from services.payments.stripe_payload import (
-    Json,
     StripeSubscription,
-    first_uuid,
-    mapping,
     read_subscription,
-    reference,
     subscription_of_invoice,
     user_of_invoice,
 )
@@ -110,11 +107,6 @@ async def book_refund(connection: Connection, delivery: Delivery) -> Effect:
     user_id = await _user(connection, reference(item.get("customer")), None, named)
     await record(connection, user_id, _movement(delivery, item, "refund", "amount_refunded"))
     return Effect(user_id=user_id)
-
-
-def told_at(delivery: Delivery) -> datetime:
-    """When the provider says that it happened."""
-    return delivery.created or datetime.now(UTC)
 
 
 async def _price(

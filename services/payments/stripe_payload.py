@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
+from services.payments.foreign import Json, first_uuid, mapping, reference
 from services.payments.models import State
 from shared.webhooks.providers import moment
-
-Json = Mapping[str, Any]
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 #: Stripe's word -> ours (contract, 2.3).
 STATUS = {
@@ -55,24 +50,6 @@ class StripeSubscription:
             self.cancel_at_period_end,
             pending_tier,
         )
-
-
-def mapping(value: object) -> Json:
-    return value if isinstance(value, Mapping) else {}
-
-
-def reference(value: object) -> str | None:
-    """An id, or the id of an expanded object."""
-    found = value.get("id") if isinstance(value, Mapping) else value
-    return found if isinstance(found, str) and found else None
-
-
-def first_uuid(*candidates: object) -> UUID | None:
-    """The first of the candidates that is an id of ours in form."""
-    for candidate in candidates:
-        if isinstance(candidate, str) and _UUID.fullmatch(candidate):
-            return UUID(candidate)
-    return None
 
 
 def read_subscription(item: Json, *, is_deleted: bool = False) -> StripeSubscription:

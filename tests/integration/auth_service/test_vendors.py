@@ -102,6 +102,38 @@ async def test_a_hosted_account_lives_from_its_code_to_its_deletion(
     assert (await kinds(database)).count("user.deleted") == 1
 
 
+async def test_an_unproven_sign_up_may_be_posted_again_and_the_last_password_counts(
+    hosted: httpx.AsyncClient, stand_ins: StandIns, database: asyncpg.Connection
+) -> None:
+    first = {"email": ANN, "password": "the-word-of-a-stranger"}
+    before = await hosted.post("/api/auth/create-account", json=first)
+    early = await hosted.post("/api/auth/login", json=first)
+    assert early.status_code in (401, 403)
+    session = await sign_up(hosted, stand_ins)
+    assert session["user"]["id"] == before.json()["user_id"]
+    assert (await hosted.post("/api/auth/login", json=first)).status_code == 401
+    login = {"email": ANN, "password": PASSWORD}
+    assert (await hosted.post("/api/auth/login", json=login)).status_code == 200
+
+
+async def test_whoever_supabase_has_not_confirmed_does_not_hold_the_address(
+    hosted: httpx.AsyncClient, stand_ins: StandIns, database: asyncpg.Connection
+) -> None:
+    url = f"{stand_ins.url}/supabase/auth/v1/admin/users"
+    async with httpx.AsyncClient(headers=ADMIN) as admin:
+        made = (await admin.post(url, json={"email": ANN, "password": "not-hers"})).json()
+
+    async def known() -> bool:
+        return bool(await database.fetchval("SELECT confirmed FROM users"))
+
+    await until(known, True)  # the webhook about the new person came first
+    session = await sign_up(hosted, stand_ins)
+    assert session["user"]["id"] == made["id"]
+    taken = await hosted.post("/api/auth/create-account", json={"email": ANN})
+    assert error_code(taken) == "EMAIL_TAKEN"
+    assert (await kinds(database)).count("user.created") == 1
+
+
 async def test_addresses_that_nobody_has_get_the_same_answer_and_no_mail(
     hosted: httpx.AsyncClient, stand_ins: StandIns
 ) -> None:
