@@ -22,6 +22,8 @@ from migrate.split.names import Side
 from tests.support.split_lab import REPOSITORY, ROWS, SCHEMA, Pair, pair_of
 from tests.support.split_servers import SplitServers
 
+pytestmark = pytest.mark.timeout(300)
+
 
 @dataclass
 class Answer:

@@ -18,6 +18,8 @@ from migrate.split.verify.verification import verify
 from tests.support.split_lab import Pair, judge, pair_of, workload
 from tests.support.split_servers import SplitServers
 
+pytestmark = pytest.mark.timeout(300)
+
 ROLE = "hosted"
 #: What such a host offers instead of the right to create subscriptions: functions that act for the role.
 MANAGEMENT = """

@@ -20,6 +20,8 @@ from shared.states import DataState
 from tests.support.split_lab import Pair, judge, workload
 from tests.support.split_servers import SplitServers
 
+pytestmark = pytest.mark.timeout(300)
+
 CATALOGUE = """
 SELECT string_agg(line, E'\\n' ORDER BY line) FROM (
   SELECT relkind::text || ' ' || relname AS line FROM pg_class WHERE relnamespace = 'public'::regnamespace
@@ -102,6 +104,7 @@ async def test_finalize_renames_what_was_left_behind_and_drops_it_after_a_backup
             left = [line for line in lines if "split" in line and "_split_old_" not in line]
             assert left == []
             assert not [line for line in lines if line.startswith(("slot", "pub", "sub"))]
+        assert outcome.data["backup"]["verified_at"]
         assert outcome.data["backup"]["rows"] == outcome.data["backup"]["rows"] | {"messages": 800}
         assert await leftovers(context) == {"shared": [], "own": []}
         with pytest.raises(asyncpg.UndefinedTableError):
@@ -114,6 +117,7 @@ async def test_finalize_renames_what_was_left_behind_and_drops_it_after_a_backup
         assert (await read_status(context)).next_command == "migrate db finalize chat --drop"
         report = await drop_old_tables(context, tmp_path)
         assert len(report["dropped"]) == 4
+        assert report["backup"]["verified_at"]  # restored into a scratch database and compared
         assert (Path(report["backup"]["folder"]) / "backup.json").exists()
         assert (await drop_old_tables(context, tmp_path)) == {"dropped": []}
         assert (await pair.desk.placement()).state is DataState.FINAL

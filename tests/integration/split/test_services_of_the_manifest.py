@@ -34,7 +34,7 @@ from shared.states import DataState
 from tests.support.split_lab import Pair, create_database, remove_database
 from tests.support.split_servers import SplitServers
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 MANIFEST = load_manifest()
 MOVING = tuple(service.name for service in MANIFEST.moving_services())

@@ -26,6 +26,8 @@ from shared.states import DataState
 from tests.support.split_lab import Pair
 from tests.support.split_servers import SplitServers
 
+pytestmark = pytest.mark.timeout(300)
+
 #: Steps that look or prove and have no effect that could be there already.
 PROOFS = {
     "preflight", "catch_up", "catch_up_again", "verify", "gate", "everywhere", "armed", "watch_reads",

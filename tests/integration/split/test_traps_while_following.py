@@ -27,7 +27,7 @@ from migrate.steps import StepFailedError
 from tests.integration.split.conftest import Followed
 from tests.support.split_lab import PATIENT, with_database
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 
 async def test_trap_01_a_write_that_commits_while_the_lock_is_waited_for_is_carried_over(
