@@ -1,4 +1,4 @@
-"""Stories by Anthropic or OpenAI and moderation by OpenAI; the only module that knows the SDKs."""
+"""Stories by Anthropic or OpenAI and moderation by OpenAI, by clients that `live` opens."""
 
 from __future__ import annotations
 

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import openai
-
 from services.media.providers.interfaces import MadeImage, Providers, SeenImage, Wish
-from services.media.providers.openai_images import OpenAiImages
 from services.media.providers.reference import ReferenceImages, ReferenceModerator
 from services.media.settings import MediaSettings
 from shared.errors import provider_failed
-
-CALL_SECONDS = 45.0  # below the 55 s in which the route must answer (contract, 1.17)
 
 
 class AbsentImages:
@@ -39,13 +34,10 @@ async def open_providers(settings: MediaSettings) -> AsyncIterator[Providers]:
         absent = AbsentImages()
         yield Providers(absent, absent)
         return
-    async with openai.AsyncOpenAI(
-        api_key=settings.openai_api_key.get_secret_value(),
-        base_url=settings.openai_base_url,
-        timeout=CALL_SECONDS,
-        max_retries=0,  # a second paid call needs a decision
-    ) as client:
-        images = OpenAiImages(client, settings.image_model, settings.vision_model)
+    # The vendor's library is large: only those who use it wait for it.
+    from services.media.providers.openai_images import open_openai
+
+    async with open_openai(settings, settings.openai_api_key) as images:
         yield Providers(images, images)
 
 

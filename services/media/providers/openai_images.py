@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
 import openai
 from openai.types.chat import ChatCompletionMessageParam
+from pydantic import SecretStr
 
 from services.media.providers.interfaces import MadeImage, SeenImage, Wish
+from services.media.settings import MediaSettings
 from shared.errors import provider_failed, provider_timed_out
 
 OUTPUT_TOKENS = 1024
+CALL_SECONDS = 45.0  # below the 55 s in which the route must answer (contract, 1.17)
 
 
 class OpenAiImages:
@@ -59,6 +62,18 @@ class OpenAiImages:
         with _translated("model"):
             judged = await self._client.moderations.create(input=text)
         return not any(result.flagged for result in judged.results)
+
+
+@asynccontextmanager
+async def open_openai(settings: MediaSettings, key: SecretStr) -> AsyncIterator[OpenAiImages]:
+    """A client while the block runs; connects with the first call."""
+    async with openai.AsyncOpenAI(
+        api_key=key.get_secret_value(),
+        base_url=settings.openai_base_url,
+        timeout=CALL_SECONDS,
+        max_retries=0,  # a second paid call needs a decision
+    ) as client:
+        yield OpenAiImages(client, settings.image_model, settings.vision_model)
 
 
 @contextmanager
