@@ -3,7 +3,7 @@ dokku apps:set --global disable-autocreation true </dev/null
 dokku network:exists internal </dev/null >/dev/null 2>&1 || dokku network:create internal </dev/null
 
 # ---- store scenextras-db
-dokku postgres:exists scenextras-db </dev/null >/dev/null 2>&1 || dokku postgres:create scenextras-db --image-version 17.6 --config-options '-c wal_level=logical -c max_replication_slots=40 -c max_wal_senders=40 -c wal_retrieve_retry_interval=500ms' --post-create-network internal </dev/null
+dokku postgres:exists scenextras-db </dev/null >/dev/null 2>&1 || dokku postgres:create scenextras-db --image-version 17.6 --config-options '-c wal_level=logical -c max_replication_slots=40 -c max_wal_senders=40 -c max_logical_replication_workers=16 -c max_worker_processes=24 -c wal_retrieve_retry_interval=500ms' --post-create-network internal </dev/null
 dokku postgres:connect scenextras-db <<SQL
 BEGIN;
 DO \$\$ BEGIN CREATE ROLE "payments"; EXCEPTION WHEN duplicate_object THEN NULL; END \$\$;
