@@ -16,7 +16,10 @@ from shared.quota import Charge, Quotas, complete
 from shared.storage import Storage, media_key
 from shared.web.uploads import File
 
-LOOK_SECONDS = 22.5  # half of what the reply may take, so that both fit into the route's 55 s
+#: For looking and for the reply, in seconds: with moderation, storage and follow-up questions both
+#: fit into the 55 s in which the route must answer.
+LOOK_SECONDS = 15.0
+REPLY_SECONDS = 22.0
 CLEAN_SECONDS = 10.0
 
 
@@ -46,7 +49,7 @@ class Pictures:
     async def _answered(
         self, exchange: Exchange, prompt: Prompt, image: File, picture: Picture, charge: Charge
     ) -> ChatReply | GroupReply:
-        replies = await self._talking.collect(prompt)
+        replies = await self._talking.collect(prompt, REPLY_SECONDS)
         try:
             await self._storage.put(picture.storage_key, image.content, image.content_type)
             return await self._talking.finish(exchange, replies, charge)

@@ -150,18 +150,18 @@ class Talking:
             return self._quotas.charge(user_id, "premium_model")
         return self._quotas.charge(user_id, "chat", subject=place.id)
 
-    async def collect(self, prompt: Prompt) -> Replies:
-        """All replies at once; PROVIDER_TIMEOUT after 45 s, PROVIDER_ERROR if nothing was said."""
+    async def collect(self, prompt: Prompt, seconds: float = REPLY_SECONDS) -> Replies:
+        """All replies at once; PROVIDER_TIMEOUT when it takes longer, PROVIDER_ERROR for silence."""
         replies = Replies()
         try:
             async with (
-                asyncio.timeout(REPLY_SECONDS),
+                asyncio.timeout(seconds),
                 aclosing(self.providers.model.replies(prompt)) as deltas,
             ):
                 async for delta in deltas:
                     replies.add(delta.speaker, delta.text)
         except TimeoutError as error:
-            raise provider_timed_out(f"no whole reply in {REPLY_SECONDS:g} s", "model") from error
+            raise provider_timed_out(f"no whole reply in {seconds:g} s", "model") from error
         if not replies.texts:
             raise provider_failed("the model said nothing", "model")
         return replies

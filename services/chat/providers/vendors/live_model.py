@@ -13,7 +13,7 @@ from services.chat.providers.vendors.registry import ModelRegistry
 from shared.errors import PeerError
 
 #: The reply is there already: questions may only delay its end by this much, in seconds.
-FOLLOW_UP_SECONDS = 4.0
+FOLLOW_UP_SECONDS = 3.0
 
 
 class LiveModel:

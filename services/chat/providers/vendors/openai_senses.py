@@ -18,7 +18,7 @@ from shared.errors import provider_failed, provider_timed_out
 
 DESCRIPTION_TOKENS = 500
 DEFAULT_VOICE = "alloy"
-MODERATION_SECONDS = 5.0  # it stands before every reply
+MODERATION_SECONDS = 4.0  # it stands before every reply
 _ENDINGS = {
     "audio/mpeg": "mp3",
     "audio/mp4": "mp4",
