@@ -69,6 +69,10 @@ class Relay:
         """Look at the outbox now; called in the event loop after a commit."""
         self._kicked.set()
 
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping
+
     def stop(self) -> None:
         """End `run` after the batch in hand."""
         self._stopping = True

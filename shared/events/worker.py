@@ -51,6 +51,8 @@ log = structlog.get_logger(__name__)
 
 #: Longest time for a relay to wait for its worker's own queue, in seconds.
 BOUND_SECONDS = 30.0
+#: How soon a worker that is stopped before that notices, in seconds.
+BOUND_CHECK_SECONDS = 0.25
 
 
 class WorkerSettings(AppSettings):
@@ -222,8 +224,11 @@ def _consumer(context: WorkerContext, plan: WorkerPlan, names: Names) -> Consume
 
 async def _relay(relay: Relay, consumer: Consumer | None) -> None:
     """Publish only once our own queue is bound: at a first start the events would be unroutable."""
-    if consumer is not None:
-        await consumer.wait_active(BOUND_SECONDS)
+    clock = asyncio.get_running_loop().time
+    until = clock() + BOUND_SECONDS
+    while consumer is not None and clock() < until and not relay.is_stopping:
+        if await consumer.wait_active(BOUND_CHECK_SECONDS):
+            break
     await relay.run()
 
 

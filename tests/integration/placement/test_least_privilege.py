@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -19,7 +20,11 @@ from shared.auth.principal import Principal
 from shared.events import inbox, outbox
 from shared.events.envelope import new_event
 from shared.events.metrics import EventMetrics
+from shared.events.rabbitmq import BrokerSettings, RabbitBroker
+from shared.events.rabbitmq.link import call, open_channel
+from shared.events.topology import LADDER_SECONDS, Names
 from shared.events.upkeep import upkeep
+from shared.events.worker import Build, WorkerSettings, running_worker
 from shared.idempotency.store import Claim
 from shared.placement import Database
 from shared.placement.service import open_service_database
@@ -230,3 +235,56 @@ async def test_a_service_starts_and_answers_with_its_own_role(
             headers = {"Authorization": f"Bearer {token}"}
             answer = await client.get(probe_of(service).path, headers=headers)
         assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("service", present_services())
+async def test_a_worker_starts_and_does_its_jobs_with_its_own_role(
+    service: str, platform_dsn: str, redis_url: str, rabbitmq_url: str, tmp_path: Path
+) -> None:
+    build: Build = importlib.import_module(f"services.{service}.worker").build
+    async with service_role(platform_dsn, MANIFEST, service) as dsn:
+        settings = _worker_settings(service)(
+            shared_database_url=SecretStr(dsn),
+            redis_url=SecretStr(redis_url),
+            rabbitmq_url=SecretStr(rabbitmq_url),
+            jwt_secrets=(SecretStr(SECRET),),
+            events_prefix=f"lp{uuid4().hex[:8]}.",
+            media_dir=tmp_path,
+            mail_dir=tmp_path,
+        )
+        async with (
+            running_worker(service, build, settings, MANIFEST) as context,
+            build(context) as plan,
+        ):
+            assert set(plan.handlers) == set(MANIFEST.services[service].subscribes)
+            for job in plan.periodic:
+                await job.run()
+        await _forget_queues(settings, service)
+
+
+def _worker_settings(service: str) -> type[WorkerSettings]:
+    """The worker's own settings where it has some."""
+    module = importlib.import_module(f"services.{service}.settings")
+    own = [
+        kind
+        for kind in vars(module).values()
+        if isinstance(kind, type)
+        and issubclass(kind, WorkerSettings)
+        and kind is not WorkerSettings
+    ]
+    return own[0] if own else WorkerSettings
+
+
+async def _forget_queues(settings: WorkerSettings, service: str) -> None:
+    """Remove what the worker has declared under its prefix."""
+    broker = RabbitBroker(BrokerSettings(settings.rabbitmq_url.get_secret_value()))
+    names = Names(MANIFEST.project.name, settings.events_prefix)
+    queues = [names.queue(service), names.dead(service), names.unrouted]
+    queues += [names.wait(service, seconds) for seconds in LADDER_SECONDS]
+    async with broker.connection() as connection:
+        channel = await open_channel(connection, 5)
+        for queue in queues:
+            await call(channel, "queue_delete", 5, queue)
+        for exchange in (names.exchange, names.unrouted):
+            await call(channel, "exchange_delete", 5, exchange)
+    await broker.close()
