@@ -12,7 +12,7 @@ import structlog
 
 from services.media.models import NewMedia, Place, StoredMedia, media_of
 from services.media.providers.interfaces import Providers, Wish
-from services.media.repository import MediaRepository
+from services.media.repository import MediaRepository, is_live
 from shared.contract.media import (
     Analysis,
     Generate,
@@ -83,6 +83,7 @@ class MediaService:
         async with self._quotas.charge(user_id, "image_generation") as charge:
             wish = Wish(wanted.prompt, wanted.size, wanted.style)
             made = await _in_time(self._providers.images.make(wish))
+            await self._require_account(user_id)
             new = NewMedia(
                 user_id,
                 _picture(made.content),
@@ -205,6 +206,11 @@ class MediaService:
         if stored is None:
             raise not_found("image")
         return stored
+
+    async def _require_account(self, user_id: UUID) -> None:
+        """Whoever left while a provider worked gets no row that nobody would erase."""
+        if not await is_live(self._database.shared, user_id):
+            raise CallerError(Code.ACCOUNT_DELETED, "This account was deleted")
 
     async def _moderate(self, *texts: str | None) -> None:
         text = "\n".join(text for text in texts if text)

@@ -13,7 +13,7 @@ from services.community.repository.accounts import Accounts
 from services.community.service.moderation import check_texts
 from services.community.service.news import tell
 from shared.contract.community import DraftStory, StoryDrafted
-from shared.errors import invalid_fields, provider_timed_out
+from shared.errors import CallerError, Code, invalid_fields, provider_timed_out
 from shared.placement import Database
 from shared.placement.connection import Connection
 from shared.quota import UNLIMITED, Charge, Quotas, shown
@@ -63,6 +63,8 @@ class Drafts:
             return await self._shown(row, await self._story_quota(caller.id))
         async with self._quotas.charge(caller.id, "story") as charge:
             text = await self._written(draft)
+            if not await self._accounts.is_live(caller.id):  # nobody would erase what they leave
+                raise CallerError(Code.ACCOUNT_DELETED, "This account was deleted")
             row = await self._keep(caller.id, draft, text, charge)
         return await self._shown(row, shown(charge.remaining))
 
