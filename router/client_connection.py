@@ -253,10 +253,14 @@ class ClientConnection(RequestReader):
             return
         if self._buffer:
             self._serve(b"")
-        if self._saw_eof and self.exchange is None and self._phase <= HEAD:
+        if self._saw_eof and self._is_answered():
             # The client sends nothing more, and everything it sent is answered.
             self._phase = LINGER
             self._transport.close()
+
+    def _is_answered(self) -> bool:
+        """Asked in a method: a checker that saw `exchange` cleared would take it for None for ever."""
+        return self.exchange is None and self._phase <= HEAD
 
     def cut(self, *, with_reset: bool) -> None:
         self.exchange = None

@@ -113,11 +113,11 @@ class RouterProcess:
         assert self.process is not None
         if self.process.returncode is None:
             self.process.terminate()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await self.process.wait()
 
     async def get(self, path: str = "/api/search") -> httpx.Response:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
             return await client.get(f"http://127.0.0.1:{self.port}{path}")
 
     async def admin(self, path: str, number: int = 0, **options: Any) -> httpx.Response:

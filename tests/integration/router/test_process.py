@@ -26,7 +26,7 @@ async def test_a_flip_reaches_every_worker_and_no_request_fails(
     stop = asyncio.Event()
 
     async def load() -> None:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
             while not stop.is_set():
                 answer = await client.get(f"http://127.0.0.1:{router.port}/api/search")
                 if answer.status_code != 200:
@@ -45,7 +45,8 @@ async def test_a_flip_reaches_every_worker_and_no_request_fails(
     stats = (await router.admin("/stats?scope=router")).json()["workers"]
     assert {row["instance"] for row in stats} == {"r.0", "r.1"}
     total = sum(route["requests"] for row in stats for route in row["routes"])
-    assert total == len(apps[0].requests) + len(apps[1].requests)
+    asked = [request for app in apps for request in app.requests if "/api/" in request.line]
+    assert total == len(asked)  # the workers' own health checks are not counted
     assert await router.stop() == 0
     assert not [row for row in await list_instances(store) if row.is_live]
     assert len(router.events("access")) == total
@@ -147,7 +148,7 @@ async def test_a_wrong_environment_is_named_as_a_whole_before_anything_starts(
     router = launch("", apps)
     await router.start(PORT="none", WORKERS="0")
     assert router.process is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await router.process.wait() == 2
     text = router.log.read_text()
     for name in ("PORT", "WORKERS", "SHARED_DATABASE_URL"):
