@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import asyncio
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import asyncpg
 import pglast
-from pglast import ast
 
 from migrate.split.catalogue import Table, find_tables, read_storages, read_tables
 from migrate.split.connection import Connection
@@ -19,6 +18,7 @@ from migrate.split.dump import find_client, run_program
 from migrate.split.model import RefusedError, SplitError
 from migrate.split.names import Side
 from migrate.split.scaffold import record_objects
+from migrate.split.script import gentle, split_script
 from migrate.split.toc import Entry, Round, Selection, parse_toc, select, use_list
 
 #: Longest build of one index or check of one constraint, in seconds.
@@ -107,29 +107,6 @@ async def _statements(
     return split_script(script.decode())
 
 
-_HEADER = re.compile(r"^-- TOC entry (\d+) ", re.MULTILINE)
-#: What pg_restore prints between entries: settings of the session, and its own frame.
-_BETWEEN = re.compile(
-    r"^(SET \w+ = [^;]*;|--.*|\\(un)?restrict .*|)$",
-)
-
-
-def split_script(script: str) -> dict[int, str]:
-    """Statements by entry id from pg_restore's verbose script, without headers and settings."""
-    found: dict[int, str] = {}
-    marks = list(_HEADER.finditer(script))
-    for index, mark in enumerate(marks):
-        end = marks[index + 1].start() if index + 1 < len(marks) else len(script)
-        lines = script[mark.end() : end].splitlines()[1:]
-        while lines and (not lines[0] or lines[0].startswith("--")):
-            lines.pop(0)
-        while lines and _BETWEEN.match(lines[-1]):
-            lines.pop()
-        if lines:
-            found[int(mark[1])] = "\n".join(lines)
-    return found
-
-
 async def _locate(
     source: Connection,
     target: Connection,
@@ -187,6 +164,11 @@ async def _exists(target: Connection, address: asyncpg.Record) -> bool:
     except asyncpg.PostgresError:
         return False
     return True
+
+
+#: Attempts at a statement that met a deadlock, and the growing pause between two, in seconds.
+DEADLOCK_ATTEMPTS = 10
+DEADLOCK_PAUSE = 0.1
 
 
 async def create_before_copy(context: SplitContext, plan: SchemaPlan) -> None:
@@ -254,39 +236,6 @@ async def _grant(target: Connection, piece: Piece) -> list[str]:
     return left_out
 
 
-def gentle(statements: str) -> list[str]:
-    """The same effect without long locks: indexes concurrently, foreign keys checked afterwards."""
-    result: list[str] = []
-    for statement in pglast.split(statements):
-        node = pglast.parse_sql(statement)[0].stmt
-        if isinstance(node, ast.IndexStmt) and node.relation is not None and node.relation.inh:
-            result.append(re.sub(r"\bINDEX\b", "INDEX CONCURRENTLY", statement, count=1))
-        elif (key := _foreign_key(node)) is not None:
-            table, name, is_valid = key
-            result.append(statement if not is_valid else f"{statement} NOT VALID")
-            if is_valid:
-                result.append(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
-        else:
-            result.append(statement)
-    return result
-
-
-def _foreign_key(node: object) -> tuple[str, str, bool] | None:
-    """(table, constraint, is checked at once) if the statement adds one foreign key."""
-    if not isinstance(node, ast.AlterTableStmt) or not node.cmds or len(node.cmds) != 1:
-        return None
-    definition = getattr(node.cmds[0], "def_", None)
-    if not isinstance(definition, ast.Constraint) or definition.pktable is None:
-        return None
-    relation = node.relation
-    if relation is None:
-        return None
-    table = ".".join(
-        f'"{part}"' for part in (relation.schemaname, relation.relname) if part is not None
-    )
-    return table, f'"{definition.conname}"', not definition.skip_validation
-
-
 async def _record(target: Connection, context: SplitContext, pieces: Iterable[Piece]) -> None:
     await record_objects(
         target,
@@ -297,13 +246,30 @@ async def _record(target: Connection, context: SplitContext, pieces: Iterable[Pi
 
 async def _run(target: Connection, piece: Piece, statement: str, seconds: float = 60.0) -> None:
     try:
-        await target.execute(statement, timeout=seconds)
+        await run_past_deadlocks(target, statement, seconds)
     except asyncpg.PostgresError as error:
         raise SplitError(
             f"{piece.entry.kind.lower()} {piece.entry.label} cannot be created on the own"
             f" database: {error}; solve it there (an extension may have to be installed), then"
             " run the command again"
         ) from error
+
+
+async def run_past_deadlocks(target: Connection, statement: str, seconds: float) -> None:
+    """A key between two tables locks both, in another order than the apply worker: one has to give way.
+
+    Not inside a transaction, nor for an index built concurrently, which would be left half made.
+    """
+    is_whole = not target.is_in_transaction() and "CONCURRENTLY" not in statement
+    for attempt in range(1, DEADLOCK_ATTEMPTS + 1):
+        try:
+            await target.execute(statement, timeout=seconds)
+        except asyncpg.DeadlockDetectedError:
+            if attempt == DEADLOCK_ATTEMPTS or not is_whole:
+                raise
+            await asyncio.sleep(DEADLOCK_PAUSE * attempt)
+        else:
+            return
 
 
 async def check_adopted(context: SplitContext) -> None:

@@ -15,7 +15,7 @@ from migrate.split.connection import Connection, close, connect, connected
 from migrate.split.dump import find_client, run_program
 from migrate.split.model import Endpoint, MovedTable, SplitError
 from migrate.split.names import literal, quote
-from migrate.split.schema_copy import split_script
+from migrate.split.script import split_script
 from migrate.split.servers import read_facts
 from migrate.split.toc import Round, Selection, parse_toc, select, use_list
 

@@ -12,6 +12,7 @@ from migrate.split.disk import ask_server, free_bytes, judge_disk, parse_df
 from migrate.split.names import Direction, Side
 from migrate.split.operations import run_split
 from migrate.split.preflight import judge_session, preflight
+from migrate.split.schema_copy import run_past_deadlocks
 from migrate.split.verify.verification import verify
 from migrate.steps import Boundary, StepFailedError
 from shared.states import DataState
@@ -53,6 +54,31 @@ async def test_a_copy_that_nobody_comes_back_for_leaves_no_slot_and_can_start_ov
                 await asyncio.sleep(0.1)
         await run_split(context)
         assert (await verify(context, Direction.FORWARD)).is_equal
+
+
+async def test_a_foreign_key_gives_way_to_the_writer_it_is_deadlocked_with_and_is_built_then(
+    split_servers: SplitServers,
+) -> None:
+    """The apply worker locks messages after conversations, the new key the other way round."""
+    key = (
+        "ALTER TABLE messages ADD CONSTRAINT again FOREIGN KEY (conversation_id)"
+        " REFERENCES conversations (id) NOT VALID"
+    )
+    async with (
+        split_servers.pair() as pair,
+        pair.connection(Side.SHARED, deadlock_timeout="20ms") as builder,
+        pair.connection(Side.SHARED, deadlock_timeout="60s") as writer,
+    ):
+        await writer.execute("BEGIN; UPDATE conversations SET title = 'locked'")
+        building = asyncio.create_task(run_past_deadlocks(builder, key, 60.0))
+        waits = "SELECT count(*) FROM pg_locks WHERE pid = $1 AND NOT granted"
+        async with asyncio.timeout(30):
+            while not await pair.fetchval(Side.SHARED, waits, builder.get_server_pid()):
+                await asyncio.sleep(0.005)
+        await writer.execute("UPDATE messages SET content = content WHERE seq = 1; COMMIT")
+        await building
+        there = "SELECT count(*) FROM pg_constraint WHERE conname = 'again'"
+        assert await pair.fetchval(Side.SHARED, there) == 1
 
 
 async def test_free_disk_is_read_on_this_machine_and_by_the_server_itself(

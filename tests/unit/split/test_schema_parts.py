@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from migrate.split.catalogue import Column, Table
 from migrate.split.names import TableName
-from migrate.split.schema_copy import gentle, is_ours, misfits, split_script
+from migrate.split.schema_copy import is_ours, misfits
+from migrate.split.script import gentle, split_script
 from migrate.split.toc import Round, parse_toc, select, use_list
 
 LISTING = """;
