@@ -12,8 +12,8 @@ from services.analytics.repository import FigureRepository
 from services.analytics.service import AnalyticsService
 from services.analytics.settings import AnalyticsSettings
 from shared.manifest import Manifest, load_manifest
-from shared.placement.service import open_service_database
 from shared.web.app import create_service_app
+from shared.web.database import open_app_database
 
 NAME = "analytics"
 
@@ -24,7 +24,7 @@ def build(settings: AnalyticsSettings, manifest: Manifest | None = None) -> Fast
 
     @asynccontextmanager
     async def open_analytics(app: FastAPI) -> AsyncIterator[None]:
-        async with open_service_database(NAME, settings, known) as database:
+        async with open_app_database(app, NAME, settings, known) as database:
             app.state.analytics = AnalyticsService(database, FigureRepository(database))
             yield
 

@@ -30,8 +30,8 @@ from services.auth.status import Addresses, StatusBoard, served_domains
 from shared.auth.tokens import TokenIssuer
 from shared.manifest import Manifest, load_manifest
 from shared.placement import Database, PlacementUnknownError
-from shared.placement.service import open_service_database
 from shared.web.app import create_service_app
+from shared.web.database import open_app_database
 from shared.web.maintenance_source import MaintenanceTable
 from shared.webhooks import WebhookIntake, WebhookProcessor, webhook_readers
 from shared.webhooks.processor import Kicker
@@ -47,7 +47,9 @@ def build(settings: AuthSettings, manifest: Manifest | None = None) -> FastAPI:
     @asynccontextmanager
     async def open_auth(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            database = await stack.enter_async_context(open_service_database(NAME, settings, known))
+            database = await stack.enter_async_context(
+                open_app_database(app, NAME, settings, known)
+            )
             app.state.database = database
             app.state.auth = await _service(stack, settings, database)
             client = await stack.enter_async_context(

@@ -22,10 +22,10 @@ from services.chat.service.voice import Voice
 from services.chat.settings import ChatSettings
 from shared.manifest import Manifest, load_manifest
 from shared.placement import Database
-from shared.placement.service import open_service_database
 from shared.quota import Quotas
 from shared.storage import Storage, open_storage
 from shared.web.app import create_service_app
+from shared.web.database import open_app_database
 from shared.web.platform import Platform
 
 NAME = "chat"
@@ -38,7 +38,7 @@ def build(settings: ChatSettings, manifest: Manifest | None = None) -> FastAPI:
     @asynccontextmanager
     async def open_chat(app: FastAPI) -> AsyncIterator[None]:
         async with (
-            open_service_database(NAME, settings, known) as database,
+            open_app_database(app, NAME, settings, known) as database,
             open_storage(settings) as storage,
             open_providers(settings, app.state.platform.cache) as providers,
         ):

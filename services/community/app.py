@@ -15,9 +15,9 @@ from services.community.repository.rooms import RoomRepository
 from services.community.service.community import build_community
 from services.community.settings import CommunitySettings
 from shared.manifest import Manifest, load_manifest
-from shared.placement.service import open_service_database
 from shared.ratelimit.redis_counter import RedisCounter
 from shared.web.app import create_service_app
+from shared.web.database import open_app_database
 from shared.web.platform import Platform
 
 NAME = "community"
@@ -35,7 +35,7 @@ def build(settings: CommunitySettings, manifest: Manifest | None = None) -> Fast
             return platform.maintenance.mode_of(NAME).name != "off"
 
         async with (
-            open_service_database(NAME, settings, known) as database,
+            open_app_database(app, NAME, settings, known) as database,
             open_owners(settings.owners_url) as owners,
             open_providers(settings) as providers,
             open_hub(

@@ -13,8 +13,8 @@ from services.content.repository import CatalogueRepository
 from services.content.service import ContentService
 from services.content.settings import ContentSettings
 from shared.manifest import Manifest, load_manifest
-from shared.placement.service import open_service_database
 from shared.web.app import create_service_app
+from shared.web.database import open_app_database
 
 NAME = "content"
 
@@ -25,7 +25,7 @@ def build(settings: ContentSettings, manifest: Manifest | None = None) -> FastAP
 
     @asynccontextmanager
     async def open_content(app: FastAPI) -> AsyncIterator[None]:
-        async with open_service_database(NAME, settings, known) as database:
+        async with open_app_database(app, NAME, settings, known) as database:
             index = IndexKeeper(database)
             app.state.content = ContentService(CatalogueRepository(database), index)
 

@@ -12,10 +12,10 @@ from services.media.providers.choice import open_providers
 from services.media.service import MediaService
 from services.media.settings import MediaSettings
 from shared.manifest import Manifest, load_manifest
-from shared.placement.service import open_service_database
 from shared.quota import Quotas
 from shared.storage import open_storage
 from shared.web.app import create_service_app
+from shared.web.database import open_app_database
 
 NAME = "media"
 
@@ -27,7 +27,7 @@ def build(settings: MediaSettings, manifest: Manifest | None = None) -> FastAPI:
     @asynccontextmanager
     async def open_media(app: FastAPI) -> AsyncIterator[None]:
         async with (
-            open_service_database(NAME, settings, known) as database,
+            open_app_database(app, NAME, settings, known) as database,
             open_storage(settings) as storage,
             open_providers(settings) as providers,
         ):

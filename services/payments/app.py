@@ -13,8 +13,8 @@ from services.payments.service import PaymentsService
 from services.payments.settings import PaymentsSettings
 from services.payments.stripe_provider import open_provider
 from shared.manifest import Manifest, load_manifest
-from shared.placement.service import open_service_database
 from shared.web.app import create_service_app
+from shared.web.database import open_app_database
 from shared.webhooks import WebhookIntake, WebhookProcessor, webhook_readers
 from shared.webhooks.processor import Kicker
 
@@ -29,7 +29,9 @@ def build(settings: PaymentsSettings, manifest: Manifest | None = None) -> FastA
     @asynccontextmanager
     async def open_payments(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            database = await stack.enter_async_context(open_service_database(NAME, settings, known))
+            database = await stack.enter_async_context(
+                open_app_database(app, NAME, settings, known)
+            )
             provider = await stack.enter_async_context(open_provider(settings))
             app.state.database = database
             app.state.payments = PaymentsService(database, provider)

@@ -234,6 +234,8 @@ async def test_a_service_starts_and_answers_with_its_own_role(
         async with ready(service_app(service, place)) as client:
             headers = {"Authorization": f"Bearer {token}"}
             answer = await client.get(probe_of(service).path, headers=headers)
+            checks = (await client.get("/readyz")).json()["checks"]
+        assert "relay" in checks
         assert answer.status_code == 200, answer.text
 
 
