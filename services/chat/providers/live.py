@@ -26,6 +26,8 @@ from shared.errors import provider_failed
 
 #: Of the vendors that speak like OpenAI, those that know the newer name of the output's bound.
 NEW_LIMIT_NAME = frozenset({"openai", "groq"})
+#: Gemini's models think unless told otherwise, and count that as output.
+THINKING_TOKENS = {"gemini": 4096}
 
 
 class AbsentSenses:
@@ -57,7 +59,11 @@ async def open_live_providers(settings: ChatSettings, cache: Cache) -> AsyncIter
             vendors["anthropic"] = await stack.enter_async_context(aclosing(claude))
         for vendor, client in _openai_like(settings).items():
             await stack.enter_async_context(client)
-            vendors[vendor] = OpenAiModel(client, new_limit_name=vendor in NEW_LIMIT_NAME)
+            vendors[vendor] = OpenAiModel(
+                client,
+                new_limit_name=vendor in NEW_LIMIT_NAME,
+                thinking_tokens=THINKING_TOKENS.get(vendor, 0),
+            )
             if vendor == "openai":
                 senses = OpenAiSenses(client, _sense_models(settings))
         fallback = FallbackModel(

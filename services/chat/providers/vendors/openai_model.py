@@ -28,15 +28,19 @@ class OpenAiModel:
     """One client, closed by whoever has made it.
 
     `new_limit_name`: whether the bound of the output is called `max_completion_tokens`, as OpenAI
-    and Groq want it; the others know `max_tokens` only.
+    and Groq want it; the others know `max_tokens` only. `thinking_tokens`: what models that think
+    before they speak may use beyond that bound.
     """
 
-    def __init__(self, client: openai.AsyncOpenAI, *, new_limit_name: bool) -> None:
+    def __init__(
+        self, client: openai.AsyncOpenAI, *, new_limit_name: bool, thinking_tokens: int = 0
+    ) -> None:
         self._client = client
         self._new_limit_name = new_limit_name
+        self._thinking_tokens = thinking_tokens
 
     async def stream(self, model: str, call: ModelCall) -> AsyncGenerator[str, None]:
-        limit = call.output_tokens_max
+        limit = call.output_tokens_max + self._thinking_tokens
         try:
             chunks = await self._client.chat.completions.create(
                 model=model,
