@@ -25,7 +25,7 @@ from services.community.providers.vendors import (
 from services.community.settings import CommunitySettings
 from shared.errors import provider_failed
 
-CALL_SECONDS = 30.0  # so that another model may stand in before the 45 s of a story are over
+CALL_SECONDS = 25.0  # so that another model may stand in before the 40 s of a story are over
 
 
 class AbsentStoryteller:

@@ -17,7 +17,7 @@ from services.media.settings import MediaSettings
 from shared.errors import provider_failed, provider_timed_out
 
 OUTPUT_TOKENS = 1024
-CALL_SECONDS = 45.0  # below the 55 s in which the route must answer (contract, 1.17)
+CALL_SECONDS = 45.0  # the service itself gives up sooner
 
 
 class OpenAiImages:
