@@ -15,6 +15,19 @@ CONTENTION_ERRORS = (
 )
 
 
+#: The server or the network ended a connection in the middle of work that is not run again.
+LOST_CONNECTION_ERRORS = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby that was not promoted yet
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+
+
 class PlacementError(PeerError):
     """Database access failed for a reason outside this process; trying again later may help."""
 

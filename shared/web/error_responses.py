@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from shared.errors import HTTP_STATUS, CallerError, Code, PeerError
-from shared.placement.errors import CONTENTION_ERRORS
+from shared.placement.errors import CONTENTION_ERRORS, LOST_CONNECTION_ERRORS
 from shared.web.context import RequestContext
 
 #: What clients read when the cause is nobody's business. Messages are not part of the contract.
@@ -86,7 +86,7 @@ def as_refusal(error: Exception, context: RequestContext) -> CallerError:
         return error
     if isinstance(error, PeerError):
         return _peer_refusal(error, context)
-    if isinstance(error, CONTENTION_ERRORS):
+    if isinstance(error, (*CONTENTION_ERRORS, *LOST_CONNECTION_ERRORS)):
         return unavailable(context.domain, CONTENTION_RETRY_SECONDS)
     if isinstance(error, RequestValidationError):
         return _field_refusal(error, context)

@@ -13,6 +13,9 @@ from tests.integration.chat.conftest import events_of, stored
 from tests.support.people import People, Person, error_code
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+#: Ends the session that waits for the row of this one; true once there was one.
+CUT_WAITING = """SELECT bool_or(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid)) AND application_name LIKE 'chat/%'"""
 TALK, STREAM = "/api/chat/talk_with", "/api/chat/talk_with/stream"
 
 
@@ -115,3 +118,29 @@ async def test_a_process_that_ends_tells_its_clients_and_gives_the_charge_back(
     assert [row["state"] for row in rows] == ["refunded"]
     keys = "SELECT count(*) FROM idempotency_keys WHERE user_id = $1::text::uuid"
     assert await sql.fetchval(keys, ana.id) == 0
+
+
+@pytest.mark.parametrize("path", [TALK, STREAM])
+async def test_a_database_that_drops_the_connection_costs_and_stores_nothing(
+    ana: Person, sql: asyncpg.Connection, path: str
+) -> None:
+    conversation = (await ana.talk("one", "Neo"))["conversation_id"]
+    async with sql.transaction():
+        await sql.execute(
+            "SELECT 1 FROM conversations WHERE id = $1::text::uuid FOR UPDATE", conversation
+        )
+        body = {"message": "two", "conversation_id": conversation}
+        talking = asyncio.create_task(ana.post(path, json=body))
+        async with asyncio.timeout(10):
+            while not await sql.fetchval(CUT_WAITING):
+                await asyncio.sleep(0.02)
+        answer = await talking
+    error = answer.json()["error"] if path == TALK else events_of(answer.text)[-1][1]
+    assert error["code"] == "UNAVAILABLE"
+    assert answer.status_code == (503 if path == TALK else 200)
+    assert len(await stored(sql, ana)) == 2
+    rows = await sql.fetch(
+        "SELECT state FROM quota_reservations WHERE user_id = $1::text::uuid ORDER BY created_at",
+        ana.id,
+    )
+    assert [row["state"] for row in rows] == ["settled", "refunded"]
