@@ -6,6 +6,7 @@ import base64
 import fcntl
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -45,6 +46,7 @@ def running_azurite(folder: Path) -> Iterator[str]:
         cwd=folder,
         env={**environment, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"},
         stdout=subprocess.DEVNULL,
+        start_new_session=True,  # `node` of the wheel is a script that starts the program
     )
     try:
         _wait_until_open(port, child)
@@ -54,7 +56,7 @@ def running_azurite(folder: Path) -> Iterator[str]:
             f"BlobEndpoint={endpoint};"
         )
     finally:
-        child.terminate()
+        os.killpg(child.pid, signal.SIGTERM)
         child.wait(timeout=20)
 
 
