@@ -15,6 +15,7 @@ from shared.routing.paths import PathRefusedError, query_is_clean
 _METHODS: Final = {
     name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 }
+_VISIBLE: Final = bytes(range(0x21, 0x7F))
 _UPPER: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ-"
 
 
@@ -107,6 +108,8 @@ def read_request_head(raw: bytes, line_end: int, blocks: HeaderBlocks, address: 
             refusal = _bad_target(400, "the query has a character that must be percent-encoded")
     except PathRefusedError as error:
         refusal = _bad_target(error.status, error.reason)
+    if refusal is not None and target.translate(None, _VISIBLE):
+        refusal.close = True  # such bytes stand in no request line: nothing behind them is believed
     query = mark + query if mark else b""
     head = _head(known, path, query, raw, line_end, blocks, version, authority, address)
     head.refusal = refusal
