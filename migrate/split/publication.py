@@ -64,7 +64,7 @@ async def create_publication(context: SplitContext, direction: Direction) -> Non
             async with connection.transaction():
                 await connection.execute(f"SET LOCAL lock_timeout = '{PUBLICATION_LOCK_MS}ms'")
                 await connection.execute(statement)
-        except asyncpg.LockNotAvailableError:
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             await asyncio.sleep(min(2.0, 0.1 * (attempt + 1)))
         except asyncpg.DuplicateObjectError:
             return
