@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from migrate.dokku.deploy import DeployFailedError, waves
+from migrate.dokku.observed import STARTED, STOPPED, run_key
 from migrate.dokku.repository import RepositoryError
 from migrate.dokku.session import Session, open_session
 from shared.errors import OperatorError
@@ -77,6 +78,19 @@ async def test_apps_are_deployed_in_order_and_once(session: Session, host: FakeH
     host.log.clear()
     await deploy(session)
     assert pushes(host) == []
+
+
+async def test_an_app_that_a_phase_stopped_is_not_pushed_in_passing(
+    session: Session, host: FakeHost
+) -> None:
+    digests = session.applier.digests
+    await digests.keep({run_key("content-service"): STOPPED})
+    try:
+        await deploy(session)
+        assert "content-service" not in pushes(host)
+        assert "api-monolith" in pushes(host)
+    finally:
+        await digests.keep({run_key("content-service"): STARTED})
 
 
 async def test_only_apps_whose_files_changed_are_pushed(

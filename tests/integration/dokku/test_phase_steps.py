@@ -31,6 +31,7 @@ from migrate.dokku.phases.runner import (
     complete,
     find_phase,
     outlook,
+    refuse_unproven_end,
     roll_back,
     run_steps,
     start,
@@ -315,6 +316,46 @@ async def test_rollback_takes_data_and_traffic_back(world: World) -> None:
 async def test_a_phase_without_a_way_back_says_so(world: World) -> None:
     with pytest.raises(PhaseError, match="no rollback"):
         await roll_back(world, phase_of(*TRAFFIC))
+
+
+STOP = {"do": "stop", "apps": ["api-monolith"]}
+PROOF = {"do": "prove_strangled", "quiet_minutes": 0}
+DUMP = {"do": "backup", "stores": ["scenextras-db"]}
+
+
+@pytest.mark.parametrize(
+    ("steps", "missing"),
+    [
+        ((STOP,), "prove_strangled and backup"),
+        ((PROOF, STOP), "backup"),
+        ((DUMP, STOP), "prove_strangled"),
+        ((STOP, PROOF, DUMP), "prove_strangled and backup"),
+    ],
+)
+async def test_the_old_api_is_not_stopped_without_a_proof_and_a_dump(
+    world: World, steps: tuple[dict[str, Any], ...], missing: str
+) -> None:
+    with pytest.raises(PhaseError, match=f"without the step {missing} before"):
+        await start(world, phase_of(*steps))
+    assert isinstance(world.commands, ScriptedCommands)
+    assert world.commands.ran == []
+    refuse_unproven_end("api-monolith", phase_of(PROOF, DUMP, STOP))
+    refuse_unproven_end("api-monolith", phase_of({"do": "stop", "apps": ["router"]}))
+
+
+async def test_a_proof_that_fails_stops_nothing(host: FakeHost, world: World) -> None:
+    await adopted(host, world)
+    assert isinstance(world.commands, ScriptedCommands)
+    world.commands.fails.add("phase proof")
+    with pytest.raises(StepStoppedError, match="the monolith is still needed; nothing was stopped"):
+        await start(world, phase_of(PROOF, DUMP, STOP))
+    assert host.state.apps["api-monolith"].running
+    world.commands.fails.clear()
+    await start(world, phase_of(PROOF, DUMP, STOP))
+    assert host.state.apps["api-monolith"].stopped
+    assert list(world.backups.glob("scenextras-db-*.dump"))
+    again = await outlook(world, phase_of(STOP), phase_of(STOP).steps)
+    assert [row.outcome for row in again] == ["already"]
 
 
 async def test_the_outlook_changes_nothing(world: World) -> None:
