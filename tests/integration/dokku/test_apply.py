@@ -113,6 +113,17 @@ def test_every_app_has_a_golden_text(manifest: Manifest) -> None:
     assert {file.stem for file in GOLDEN.glob("*.sh")} == set(chosen(manifest))
 
 
+async def test_apps_that_share_a_folder_make_it_once(host: FakeHost, manifest: Manifest) -> None:
+    apps = ("api-monolith", "media-service", "chat-service")
+    outcome = await (await applier_for(host, manifest)).apply(apps)
+    assert outcome.remaining.is_empty
+    made = [line for line in host.changes() if line.startswith("storage:create")]
+    assert made == ["storage:create media-files --chown heroku"]
+    for app in apps:
+        assert host.state.apps[app].mounts == [("media-files", "/media")]
+    assert not host.refused
+
+
 async def test_an_apply_that_is_cut_anywhere_continues(host: FakeHost, manifest: Manifest) -> None:
     """The connection is gone after every 7th changing command; running it again goes on."""
     applier = await applier_for(host, manifest)
