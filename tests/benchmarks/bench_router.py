@@ -33,7 +33,6 @@ from tests.benchmarks.router_peers import load
 from tests.benchmarks.router_peers.peers import (
     LOAD_CORE,
     PEERS,
-    Ports,
     compile_router,
     cpu_seconds,
     ensure_programs,
@@ -43,6 +42,7 @@ from tests.benchmarks.router_peers.peers import (
     stop,
 )
 from tests.benchmarks.router_peers.plot import bars
+from tests.benchmarks.router_peers.proxies import Ports
 
 REPORT = Path(".bench/router.json")
 PLOT = Path(__file__).parent / "router_peers" / "router.svg"
