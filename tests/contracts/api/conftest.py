@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -84,18 +85,42 @@ def side(request: pytest.FixtureRequest, world: World) -> Side:
     return side_named(request.param, world)
 
 
+class Systems:
+    """The sides that run in this process; started when first asked for, stopped at the end."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._stack = stack
+        self._apps: dict[str, Running] = {}
+        self._workers: dict[str, Workers] = {}
+
+    async def apps(self, side: Side) -> Running:
+        if side.name not in self._apps:
+            opened = run_behind_router(side.world) if side.name == "router" else side.running()
+            self._apps[side.name] = await self._stack.enter_async_context(opened)
+        return self._apps[side.name]
+
+    async def workers(self, side: Side) -> Workers:
+        if side.name not in self._workers:
+            url = (await self.apps(side)).url
+            self._workers[side.name] = await self._stack.enter_async_context(side.workers(url))
+        return self._workers[side.name]
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def running(side: Side) -> AsyncIterator[Running]:
+async def systems(world: World) -> AsyncIterator[Systems]:
+    async with AsyncExitStack() as stack:
+        yield Systems(stack)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def running(side: Side, systems: Systems) -> Running:
     """The side's apps, which all tests share; their effects lie in tables that are emptied."""
-    opened = run_behind_router(side.world) if side.name == "router" else side.running()
-    async with opened as apps:
-        yield apps
+    return await systems.apps(side)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def workers(side: Side, running: Running) -> AsyncIterator[Workers]:
-    async with side.workers(running.url) as opened:
-        yield opened
+async def workers(side: Side, systems: Systems) -> Workers:
+    return await systems.workers(side)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -53,25 +53,22 @@ async def own_databases(
 async def placed(world: World, services: Sequence[str]) -> AsyncIterator[None]:
     """All traffic and all data of the services at the services; undone afterwards."""
     store = await ControlStore.connect(world.database_url)
+    state = await store.state()
     routes = [row.name for row in MANIFEST.routes if row.service in services]
+    before = {name: FlagChange(percent=state.flags[name].percent) for name in routes}
 
-    async def place(percent: float | None, *states: DataState) -> None:
-        if percent:
-            await store.set_flags(
-                dict.fromkeys(routes, FlagChange(percent=percent)), actor="t", reason="t"
-            )
+    async def place(*states: DataState) -> None:
         for name in own_services(services):
             for state in states:
-                await store.set_placement(name, state, actor="t", reason="t")
-        if percent == 0.0:
-            await store.set_flags(
-                dict.fromkeys(routes, FlagChange(percent=percent)), actor="t", reason="t"
-            )
+                await store.set_placement(name, state, actor="tests", reason="tests")
 
     try:
-        await place(100.0, DataState.COPYING, DataState.FOLLOWING, DataState.OWN)
+        everything = dict.fromkeys(routes, FlagChange(percent=100.0))
+        await store.set_flags(everything, actor="tests", reason="tests")
+        await place(DataState.COPYING, DataState.FOLLOWING, DataState.OWN)
         yield
-        await place(0.0, DataState.FOLLOWING, DataState.SHARED)
+        await place(DataState.FOLLOWING, DataState.SHARED)
+        await store.set_flags(before, actor="tests", reason="tests")
     finally:
         await store.close()
 

@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -42,6 +43,10 @@ async def tables_with(databases: Mapping[str, asyncpg.Connection], user_id: str)
     return found
 
 
+def files_of(side: Side) -> set[Path]:
+    return set(side.world.media_dir.rglob("*-*"))
+
+
 async def live(ana: Person, ben: Person) -> dict[str, Any]:
     """Leave something of Ana's in every domain."""
     image = await ana.upload()
@@ -74,6 +79,7 @@ async def test_nothing_of_a_deleted_account_is_left_in_any_database(
             databases[name] = await asyncpg.connect(url)
             stack.push_async_callback(databases[name].close)
         apps = await stack.enter_async_context(moved_system(side, urls))
+        before = files_of(side)
         people = People(apps.client, database)
         ana, ben = await people.new(tier=2), await people.new()
         made = await live(ana, ben)
@@ -95,7 +101,7 @@ async def test_nothing_of_a_deleted_account_is_left_in_any_database(
             }:
                 await asyncio.sleep(0.2)
         assert left == set()
-        assert not list(side.world.media_dir.rglob("*-*"))
+        assert files_of(side) == before
         shown = (await ben.get(f"/api/story/rooms/{made['room']}")).json()
         assert shown["creator"] == {"user_id": None, "name": "Deleted user", "avatar_url": None}
         assert (await ben.get(f"{STORIES}/{made['story']}")).json()["like_count"] == 0

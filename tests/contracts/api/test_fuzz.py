@@ -30,7 +30,7 @@ from tests.support.people import (
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
 
 #: Requests per operation and mode; more for a longer look.
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "3"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2"))
 
 
 async def things(person: Person, database: asyncpg.Connection) -> dict[str, str]:
