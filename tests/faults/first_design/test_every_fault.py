@@ -23,14 +23,21 @@ def test_all_faults_are_listed() -> None:
 
 
 @cache
-def _functions(file: str) -> frozenset[str]:
-    tree = ast.parse((ROOT / file).read_text("utf-8"))
+def _functions(place: str) -> frozenset[str]:
+    """Names of all functions of a file, or of the tests in a folder."""
+    path = ROOT / place
+    files = sorted(path.glob("test_*.py")) if path.is_dir() else [path]
     kinds = ast.FunctionDef | ast.AsyncFunctionDef
-    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, kinds))
+    return frozenset(
+        node.name
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, kinds)
+    )
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_tests_of_a_fault_exist(fault: str) -> None:
     for test in FAULTS[fault]:
-        file, _, name = test.partition("::")
-        assert name in _functions(file), f"{fault}: {test} is gone; name the one in its place"
+        place, _, name = test.partition("::")
+        assert name in _functions(place), f"{fault}: {test} is gone; name the one in its place"
