@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import socket
-import subprocess
-import sys
-import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -23,10 +16,10 @@ from pydantic import SecretStr
 from services.chat.app import build
 from services.chat.providers.vendors.registry import parse_chain
 from tests.integration.chat.conftest import MANIFEST, MakeSettings, events_of, served, stored
+from tests.integration.chat.vendors import asked, requests_to, reset, running_stand_ins
 from tests.support.people import PNG, People, Person, error_code
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-ROOT = Path(__file__).parents[3]
 TALK, STREAM = "/api/chat/talk_with", "/api/chat/talk_with/stream"
 CLAUDE, GPT = "anthropic:claude-haiku-4-5", "openai:gpt-4o-mini"
 QUIET = {"backgrounds": False, "follow_ups": False}
@@ -36,47 +29,8 @@ Live = Callable[..., AbstractAsyncContextManager[People]]
 @pytest.fixture(scope="session")
 def stand_ins() -> Iterator[str]:
     """The address of a process with the stand-ins of all vendors."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    changes = {"PORT": str(port), "HOST": "127.0.0.1", "SLOW_SECONDS": "0.4", "HOLD_SECONDS": "20"}
-    child = subprocess.Popen(
-        [sys.executable, "-m", "migrate.stack.stand_ins"], env=os.environ | changes, cwd=ROOT
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        ends = time.monotonic() + 30
-        while True:
-            assert child.poll() is None
-            assert time.monotonic() < ends
-            try:
-                httpx.get(f"{url}/healthz").raise_for_status()
-                break
-            except httpx.HTTPError:
-                time.sleep(0.05)
+    with running_stand_ins() as url:
         yield url
-    finally:
-        child.terminate()
-        child.wait(timeout=10)
-
-
-def reset(stand_ins: str) -> None:
-    httpx.post(f"{stand_ins}/_reset").raise_for_status()
-
-
-def requests_to(stand_ins: str, vendor: str) -> list[Any]:
-    return list(httpx.get(f"{stand_ins}/_requests", params={"vendor": vendor}).json())
-
-
-def asked(stand_ins: str, vendor: str, about: str = "") -> list[Any]:
-    """Bodies of the requests for replies with this text; those for suggestions left out."""
-    rows = requests_to(stand_ins, vendor)
-    bodies = [
-        json.loads(row["body"])
-        for row in rows
-        if row["body"].startswith("{") and about in row["body"]
-    ]
-    return [body for body in bodies if "messages" in body and "suggest" not in json.dumps(body)]
 
 
 @pytest.fixture
