@@ -27,15 +27,21 @@ class Link:
         self.channel = channel
         loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[None] = loop.create_future()
+        self._ended: asyncio.Future[None] = loop.create_future()  # the socket is gone as well
         self.blocked = False
         channel.add_on_close_callback(lambda _channel, reason: self._lose(reason))
-        connection.add_on_close_callback(lambda _connection, reason: self._lose(reason))
+        connection.add_on_close_callback(lambda _connection, reason: self._end(reason))
         connection.add_on_connection_blocked_callback(lambda *_: self._block(True))
         connection.add_on_connection_unblocked_callback(lambda *_: self._block(False))
 
     def _lose(self, _reason: object) -> None:
         if not self.lost.done():
             self.lost.set_result(None)
+
+    def _end(self, reason: object) -> None:
+        self._lose(reason)
+        if not self._ended.done():
+            self._ended.set_result(None)
 
     def _block(self, blocked: bool) -> None:
         self.blocked = blocked
@@ -61,9 +67,12 @@ class Link:
         return answer.result()
 
     async def close(self) -> None:
-        if not (self._connection.is_closing or self._connection.is_closed):
+        """Close channel and connection, and wait until the socket is closed too."""
+        if self._connection.is_closed:
+            return
+        if not self._connection.is_closing:
             self._connection.close()
-        await asyncio.wait({self.lost}, timeout=CLOSE_SECONDS)
+        await asyncio.wait({self._ended}, timeout=CLOSE_SECONDS)
 
 
 async def open_link(url: str, name: str) -> Link:
