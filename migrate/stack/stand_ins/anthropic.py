@@ -25,7 +25,7 @@ from migrate.stack.stand_ins.settings import StandInSettings
 from migrate.stack.stand_ins.streaming import EventStream, StreamCut
 
 Json = dict[str, Any]
-MODELS = ("claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5")
+MODELS = ("claude-opus-5", "claude-sonnet-5", "claude-haiku-4-5")
 THOUGHT, SIGNATURE = "The stand-in thinks first.", "c3RhbmQtaW4="
 
 
