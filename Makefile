@@ -25,7 +25,7 @@ down: ready ## Stop the local stack; the data stays (ARGS=--wipe deletes it).
 
 test: ready ## Run all tests over real servers.
 	@$(PYTHON_ENV) -m migrate.stack.install tests/programs.txt
-	@$(PYTHON_ENV) -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(PYTHON_ENV) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: ready ## Format, style, types and import arrows.
 	@.venv/bin/ruff format --check .
