@@ -12,8 +12,8 @@ from monolith.logs import start_logging, start_sentry
 from monolith.settings import SettingsError, settings_from_environment
 from monolith.shutdown import announce_shutdown
 
-GRACE_SECONDS = 55  # replies may run 50 s after SIGTERM (api.md 1.12)
-FRAME_BYTES_MAX = 16 * 1024  # larger WebSocket frames close with 1009 (api.md 1.14)
+GRACE_SECONDS = 55  # replies may run 50 s after SIGTERM (contract, 1.12)
+FRAME_BYTES_MAX = 16 * 1024  # larger WebSocket frames close with 1009 (contract, 1.14)
 
 
 class Server(uvicorn.Server):

@@ -24,7 +24,7 @@ CALL = "monolith.call"
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """The marks of a route in the endpoint tables of api.md 2."""
+    """The marks of a route in the endpoint tables of contract, 2."""
 
     name: str
     domain: str
@@ -40,7 +40,7 @@ class Contract:
 
     @property
     def deadline_seconds(self) -> float:
-        """api.md 1.17: 10 s, or 55 s where a provider is asked."""
+        """contract, 1.17: 10 s, or 55 s where a provider is asked."""
         return 55.0 if self.bucket == "generate" else 10.0
 
 

@@ -161,7 +161,7 @@ async def emit(
     source: str,
     request_id: str | None = None,
 ) -> None:
-    """Put an event into the outbox, in the transaction of the change that it tells (api.md 4)."""
+    """Put an event into the outbox, in the transaction of the change that it tells (contract, 4)."""
     await connection.execute(
         "SELECT emit_event($1, $2, $3, $4, $5)", event_type, user_id, data, source, request_id
     )

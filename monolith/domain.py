@@ -16,7 +16,7 @@ from monolith.webhooks.desk import Effect
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An envelope of api.md 4, read and checked."""
+    """An envelope of contract, 4, read and checked."""
 
     id: UUID
     type: str

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import Response
 
-# Code -> status; api.md 1.6.
+# Code -> status; contract, 1.6.
 STATUS = {
     "MALFORMED_REQUEST": 400,
     "SIGNATURE_INVALID": 400,

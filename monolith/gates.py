@@ -1,4 +1,4 @@
-"""The checks before a handler, in the order of api.md 1.5: token, role, rate, tier, body, fields."""
+"""The checks before a handler, in the order of contract, 1.5: token, role, rate, tier, body, fields."""
 
 from __future__ import annotations
 

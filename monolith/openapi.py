@@ -33,7 +33,7 @@ SECURED = {"user": "user", "tier1": "user", "service_role": "service"}
 
 
 def _statuses(contract: Contract) -> list[int]:
-    """Error statuses that a route may answer with (api.md 1.6 and 2)."""
+    """Error statuses that a route may answer with (contract, 1.6 and 2)."""
     statuses = set(ALWAYS)
     if contract.auth in SECURED:
         statuses |= {401, 403}

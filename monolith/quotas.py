@@ -1,4 +1,4 @@
-"""Reserve, settle, refund: the calls of the quota functions, the only way to spend (api.md 5.3)."""
+"""Reserve, settle, refund: the calls of the quota functions, the only way to spend (contract, 5.3)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from monolith.errors import ApiError
 from monolith.values import format_timestamp
 
 log = logging.getLogger("monolith.quotas")
-UNLIMITED = -1  # only in public JSON (api.md 1.7)
+UNLIMITED = -1  # only in public JSON (contract, 1.7)
 REFUSAL = """
 SELECT s.tier, s.limit_amount, s.used, s.held, s.bonus, s.resets_at,
   (SELECT min(p.tier) FROM plan_quotas p WHERE p.quota_type = s.quota_type AND p.tier > s.tier

@@ -49,7 +49,7 @@ def window_start(now: float) -> int:
 
 
 def window_key(bucket: str, subject: str, start: int) -> str:
-    """The key that all apps share (api.md 1.10)."""
+    """The key that all apps share (contract, 1.10)."""
     return f"rl:{bucket}:{subject}:{start}"
 
 

@@ -43,7 +43,7 @@ class DomainRouter:
         content: Sequence[str] = (),
         also: Mapping[int | str, dict[str, Any]] | None = None,
     ) -> Callable[[Endpoint], Endpoint]:
-        """Register a handler; name, marks and status are those of api.md's tables.
+        """Register a handler; name, marks and status are those of the contract's tables.
 
         content: types of an answer that is no JSON; also: further answers for the document.
         """

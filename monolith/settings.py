@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 SECRET_BYTES_MIN = 32  # HS256 keys below the size of the hash are refused (RFC 7518, 3.2)
 WEBHOOK_PROVIDERS = ("stripe", "revenuecat", "supabase", "clerk")
-# Requests a minute per bucket; api.md 1.10.
+# Requests a minute per bucket; contract, 1.10.
 RATE_LIMITS = {"default": 100, "generate": 20, "public": 120, "sensitive": 10}
 
 

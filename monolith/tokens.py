@@ -45,7 +45,7 @@ def token_invalid() -> ApiError:
 
 
 class Tokens:
-    """HS256 under a list of secrets, so that they can be rotated (api.md 1.4)."""
+    """HS256 under a list of secrets, so that they can be rotated (contract, 1.4)."""
 
     def __init__(self, secrets: Sequence[str], issuer: str | None) -> None:
         self._secrets = tuple(secrets)

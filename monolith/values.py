@@ -30,7 +30,7 @@ class Wire(BaseModel):
 
 
 def format_timestamp(moment: datetime) -> str:
-    """RFC 3339 in UTC with three fraction digits; finer digits are cut off (api.md 1.7)."""
+    """RFC 3339 in UTC with three fraction digits; finer digits are cut off (contract, 1.7)."""
     utc = moment.astimezone(UTC)
     return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-#: A close frame of a server with status 1012 (service restart; the client reconnects, api.md 1.14).
+#: A close frame of a server with status 1012 (service restart; the client reconnects, contract, 1.14).
 CLOSE_1012: Final = b"\x88\x02\x03\xf4"
 
 

@@ -1,6 +1,6 @@
 """An event stream that the router begins itself, so that a held client hears that it is not forgotten.
 
-From then on the status line is spent: an app's refusal becomes an `error` event (api.md 1.12).
+From then on the status line is spent: an app's refusal becomes an `error` event (contract, 1.12).
 """
 
 from __future__ import annotations

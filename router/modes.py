@@ -1,4 +1,4 @@
-"""Maintenance and read-only modes of a route (api.md 1.15); pure."""
+"""Maintenance and read-only modes of a route (contract, 1.15); pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.routing.routes import READING_KINDS, RouteSpec
 RETRY_AFTER_SECONDS: Final = 30
 
 
-#: Routes about the product as a whole (api.md 2.8).
+#: Routes about the product as a whole (contract, 2.8).
 _EXEMPT: Final = "system."
 
 

@@ -16,7 +16,7 @@ _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
 class Replies:
-    """Builds answers. `allowed_origins` are the ones of the apps' CORS list (api.md 1.3)."""
+    """Builds answers. `allowed_origins` are the ones of the apps' CORS list (contract, 1.3)."""
 
     def __init__(self, allowed_origins: tuple[str, ...] = ()) -> None:
         self._origins = frozenset(origin.encode("latin-1") for origin in allowed_origins)
@@ -74,7 +74,7 @@ class Replies:
         return head if method == "HEAD" else head + body
 
     def stream_head(self, request_id: bytes) -> bytes:
-        """Head of an event stream that the router begins for an app (api.md 1.12)."""
+        """Head of an event stream that the router begins for an app (contract, 1.12)."""
         lines = (
             "HTTP/1.1 200 OK",
             f"Date: {self._http_date()}",
@@ -95,7 +95,7 @@ class Replies:
 
 
 def error_body(code: Code, message: str, details: dict[str, object], request_id: bytes) -> bytes:
-    """The one shape of errors (api.md 1.6)."""
+    """The one shape of errors (contract, 1.6)."""
     return json.dumps(
         {
             "error": {

@@ -12,7 +12,7 @@ _BATCH: Final = 256
 
 
 def is_request_id(value: bytes) -> bool:
-    """Whether a client's X-Request-Id is kept: `^[A-Za-z0-9._-]{1,64}$` (api.md 1.2)."""
+    """Whether a client's X-Request-Id is kept: `^[A-Za-z0-9._-]{1,64}$` (contract, 1.2)."""
     return 0 < len(value) <= 64 and not value.translate(None, _ID_BYTES)
 
 

@@ -1,7 +1,7 @@
 """Reads one response head of an app and says how its body ends; pure, knows no sockets.
 
 Lines pass in their order and spelling; only what concerns one connection is taken out, and what would
-tell which app answered (api.md 1.2).
+tell which app answered (contract, 1.2).
 """
 
 from __future__ import annotations

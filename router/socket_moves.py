@@ -1,6 +1,6 @@
 """Open sockets whose route moves, falls silent or loses its router: they are asked to come again, spread.
 
-A client reconnects by itself after a close with 1012 (api.md 1.14).
+A client reconnects by itself after a close with 1012 (contract, 1.14).
 """
 
 from __future__ import annotations

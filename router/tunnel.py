@@ -1,6 +1,6 @@
 """An open WebSocket between a client and an app: passes bytes, and can ask the client to come again.
 
-Knows no routes. RFC 6455; close codes as in api.md 1.14.
+Knows no routes. RFC 6455; close codes as in contract, 1.14.
 """
 
 from __future__ import annotations

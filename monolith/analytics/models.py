@@ -1,4 +1,4 @@
-"""JSON of the analytics routes (api.md 2.7)."""
+"""JSON of the analytics routes (contract, 2.7)."""
 
 from __future__ import annotations
 

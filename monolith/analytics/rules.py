@@ -1,4 +1,4 @@
-"""Levels, tiers of engagement, streaks, percentiles: the arithmetic of api.md 2.7; pure."""
+"""Levels, tiers of engagement, streaks, percentiles: the arithmetic of contract, 2.7; pure."""
 
 from __future__ import annotations
 

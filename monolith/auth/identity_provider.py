@@ -34,7 +34,7 @@ class IdentityProvider(Protocol):
 
 
 class ReferenceIdentities:
-    """The id token is an HS256 JWT under the app's own secret (api.md 7)."""
+    """The id token is an HS256 JWT under the app's own secret (contract, 7)."""
 
     def __init__(self, settings: Settings) -> None:
         self._tokens = Tokens(settings.jwt_secrets, None)

@@ -34,7 +34,7 @@ class Mailer(Protocol):
 
 
 class ReferenceMailer:
-    """Nothing leaves the process; the code is always 000000 (api.md 7)."""
+    """Nothing leaves the process; the code is always 000000 (contract, 7)."""
 
     def __init__(self) -> None:
         self.sent: deque[Mail] = deque(maxlen=KEPT_MESSAGES)

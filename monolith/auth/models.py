@@ -1,4 +1,4 @@
-"""JSON of the auth routes (api.md 2.0 and 2.1)."""
+"""JSON of the auth routes (contract, 2.0 and 2.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Password hashes: scrypt in the text form of api.md 2.1; knows no account."""
+"""Password hashes: scrypt in the text form of contract, 2.1; knows no account."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from monolith.database import Connection, emit
 
-BONUS = 5  # chat units for both sides; api.md 4, referral.confirmed
+BONUS = 5  # chat units for both sides; contract, 4, referral.confirmed
 
 
 async def find_referrer(connection: Connection, code: str) -> UUID | None:

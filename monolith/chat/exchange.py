@@ -23,7 +23,7 @@ from monolith.providers.interfaces import (
     estimate_tokens,
 )
 
-# Context kept for the model, in tokens, by tier (api.md 5.1).
+# Context kept for the model, in tokens, by tier (contract, 5.1).
 CONTEXT_TOKENS = {0: 12_000, 1: 64_000, 2: 64_000}
 HISTORY_ROWS_MAX = 2000
 Form = Literal["single", "group"]

@@ -1,4 +1,4 @@
-"""What chat does when others tell that something happened (api.md 4), and its own schedule."""
+"""What chat does when others tell that something happened (contract, 4), and its own schedule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON of the chat routes (api.md 2.0 and 2.2)."""
+"""JSON of the chat routes (contract, 2.0 and 2.2)."""
 
 from __future__ import annotations
 

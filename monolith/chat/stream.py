@@ -32,7 +32,7 @@ from monolith.idempotency import Claim
 from monolith.providers.desk import Providers
 
 log = logging.getLogger("monolith.chat.stream")
-STREAM_SECONDS = 115.0  # a stream lasts 120 s at most (api.md 1.17); the rest is for storing
+STREAM_SECONDS = 115.0  # a stream lasts 120 s at most (contract, 1.17); the rest is for storing
 
 
 @router.route(
@@ -156,7 +156,7 @@ class _Work:
             )
 
     def _replay(self, done: ChatReply | GroupReply) -> bytes:
-        """The short stream that a repeated request gets (api.md 1.9)."""
+        """The short stream that a repeated request gets (contract, 1.9)."""
         events: list[tuple[str, object]] = [("start", _start(self._exchange))]
         for position, text in enumerate(self._replies.texts):
             events.append(("speaker", _speaker(self._exchange, position)))

@@ -22,7 +22,7 @@ from monolith.settings import Settings
 
 log = logging.getLogger("monolith.community.hub")
 QUEUE_FRAMES = 256  # a socket that is further behind is sent away
-SEATS_MAX = 5  # sockets of one user in one room (api.md 1.14)
+SEATS_MAX = 5  # sockets of one user in one room (contract, 1.14)
 TEND_SECONDS = 2.0
 REFRESH_SECONDS = 30.0
 RESTART, TRY_LATER, REMOVED = 1012, 1013, 4410

@@ -1,4 +1,4 @@
-"""The WebSocket of a room (api.md 1.14): accept, check, `ready`, then frames both ways."""
+"""The WebSocket of a room (contract, 1.14): accept, check, `ready`, then frames both ways."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ router.api.add_api_websocket_route(PATH, room_ws, name="community.room_ws")
 async def _seated(
     context: Context, socket: WebSocket, room_id: str, offered: list[str]
 ) -> tuple[Seat, list[str]]:
-    """All checks of the handshake, in the order of api.md 1.5."""
+    """All checks of the handshake, in the order of contract, 1.5."""
     if await context.maintenance.refusal("community", "websocket") is not None:
         raise RefusedError(TRY_LATER)
     user_id = await _user(context, socket, offered)

@@ -1,4 +1,4 @@
-"""JSON of stories (api.md 2.0 and 2.6)."""
+"""JSON of stories (contract, 2.0 and 2.6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which names fit a query, by the classes of api.md 2.4, over lists in memory; no I/O."""
+"""Which names fit a query, by the classes of contract, 2.4, over lists in memory; no I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON of the catalogue (api.md 2.0 and 2.4)."""
+"""JSON of the catalogue (contract, 2.0 and 2.4)."""
 
 from __future__ import annotations
 

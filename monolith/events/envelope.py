@@ -1,4 +1,4 @@
-"""Reads the body of an event (api.md 4); pure."""
+"""Reads the body of an event (contract, 4); pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names and arguments on the broker (api.md 4): one exchange, one queue, waits, a parking place."""
+"""Names and arguments on the broker (contract, 4): one exchange, one queue, waits, a parking place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What media does when others tell that something happened (api.md 4)."""
+"""What media does when others tell that something happened (contract, 4)."""
 
 from __future__ import annotations
 

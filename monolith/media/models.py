@@ -1,4 +1,4 @@
-"""JSON of the media routes (api.md 2.0 and 2.5)."""
+"""JSON of the media routes (contract, 2.0 and 2.5)."""
 
 from __future__ import annotations
 

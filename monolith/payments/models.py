@@ -1,4 +1,4 @@
-"""JSON of the payments routes (api.md 2.0 and 2.3)."""
+"""JSON of the payments routes (contract, 2.0 and 2.3)."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from monolith.payments.router import router
 from monolith.quotas import UNLIMITED, remaining_of
 
 NAMES = ("free", "pro", "max")
-CONTEXT_TOKENS = (12_000, 64_000, 64_000)  # by tier; api.md 5.1
+CONTEXT_TOKENS = (12_000, 64_000, 64_000)  # by tier; contract, 5.1
 CACHED = {"Cache-Control": "public, max-age=300"}
 
 

@@ -1,4 +1,4 @@
-"""What the app asks of the payment provider, and the reference provider of api.md 7."""
+"""What the app asks of the payment provider, and the reference provider of contract, 7."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from monolith.errors import ApiError
 
-# State -> allowed actions, in the order of api.md 2.3; `ending` = cancel_at_period_end is set.
+# State -> allowed actions, in the order of contract, 2.3; `ending` = cancel_at_period_end is set.
 ALLOWED: Mapping[str, tuple[str, ...]] = {
     "none": ("checkout",),
     "cancelled": ("checkout",),
@@ -99,7 +99,7 @@ def require_allowed(held: Held | None, action: str, effective_tier: int) -> None
 
 
 def event_of(old: Held | None, new: Wanted) -> str | None:
-    """The event that a change is, the first that fits (api.md 4); None if none does."""
+    """The event that a change is, the first that fits (contract, 4); None if none does."""
     if old is None:
         return "subscription.created"
     if new.status == "cancelled" and old.status != "cancelled":

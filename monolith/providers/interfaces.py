@@ -13,7 +13,7 @@ PremiumModel = Literal["claude-3-5-sonnet", "gpt-4o", "gemini-pro"]
 ModelName = Literal[StandardModel, PremiumModel]
 DEFAULT_MODEL: ModelName = "claude-3-haiku"
 PREMIUM = frozenset(get_args(PremiumModel))
-CHARACTERS_PER_TOKEN = 4  # the estimate of api.md 7, also used for the context budget
+CHARACTERS_PER_TOKEN = 4  # the estimate of contract, 7, also used for the context budget
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The reference providers of api.md 7: exact answers, nothing outside is called."""
+"""The reference providers of contract, 7: exact answers, nothing outside is called."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who sent these bytes: Standard Webhooks, Stripe, fixed tokens (api.md 1.13); pure, constant time."""
+"""Who sent these bytes: Standard Webhooks, Stripe, fixed tokens (contract, 1.13); pure, constant time."""
 
 from __future__ import annotations
 

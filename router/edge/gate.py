@@ -57,7 +57,7 @@ class EdgeGate:
         if policy.allowed_networks and not _is_inside(head.address, policy.allowed_networks):
             raise Refusal(Code.FORBIDDEN, "This address is not allowed here", Cause.POLICY)
         if head.method == "OPTIONS" and b"access-control-request-method" in head.fields:
-            return False  # a preflight needs no token and is not counted (api.md 1.3)
+            return False  # a preflight needs no token and is not counted (contract, 1.3)
         if policy.rate_limit is not None:
             return True
         if policy.auth == "none":

@@ -17,7 +17,7 @@ StickyKind = Literal["user", "session", "ip", "header", "cookie", "body"]
 
 #: Cookie that carries a session where no token does.
 SESSION_COOKIE: Final = b"session_id"
-#: A JSON body above this size is not read for a key (webhooks are at most 1 MiB, api.md 1.13).
+#: A JSON body above this size is not read for a key (webhooks are at most 1 MiB, contract, 1.13).
 MAX_KEY_BODY_BYTES: Final = 1024 * 1024
 #: Tokens whose claims are remembered; about 1 KiB each.
 _REMEMBERED_TOKENS: Final = 4096

@@ -22,7 +22,7 @@ INITDB_SECONDS = 60.0
 PROBE_SECONDS = 1.0
 
 # Slots, senders and workers for seven services split at once, each with following and reverse following
-# (dbsplit.md), and the table-copy workers beside them.
+# and the table-copy workers beside them.
 SETTINGS = """\
 listen_addresses = '{host}'
 port = {port}
