@@ -81,7 +81,7 @@ async def _shadow(world: World, step: Shadow) -> None:
     words = ["flag", "set", *await _readable(world, step), "--shadow", f"{step.percent:g}"]
     await act(world.commands, [*words, *_reason(world)], world.say)
     if step.minutes:
-        world.say(f"    comparing for {step.minutes:g} minute(s)")
+        world.say(f"    the shadow share stands for {step.minutes:g} minute(s) before traffic moves")
         await world.sleep(step.minutes * 60)
 
 
@@ -192,7 +192,7 @@ KINDS: dict[str, Kind] = {
     ),
     "shadow": Kind(
         lambda s: (
-            f"copy {s.percent:g} % of the reads of {s.service} and compare, {s.minutes:g} min"
+            f"set the shadow share of the reads of {s.service} to {s.percent:g} %, {s.minutes:g} min"
         ),
         _shadowed,
         _shadow,
