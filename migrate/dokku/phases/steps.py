@@ -81,7 +81,9 @@ async def _shadow(world: World, step: Shadow) -> None:
     words = ["flag", "set", *await _readable(world, step), "--shadow", f"{step.percent:g}"]
     await act(world.commands, [*words, *_reason(world)], world.say)
     if step.minutes:
-        world.say(f"    the shadow share stands for {step.minutes:g} minute(s) before traffic moves")
+        world.say(
+            f"    the shadow share stands for {step.minutes:g} minute(s) before traffic moves"
+        )
         await world.sleep(step.minutes * 60)
 
 
@@ -200,7 +202,8 @@ KINDS: dict[str, Kind] = {
     "ramp": Kind(
         lambda s: (
             f"raise {s.service} through {', '.join(f'{p:g}' for p in s.percents)} %,"
-            f" {s.soak_seconds:g} s at each" + (", judged" if s.judged else "")
+            f" {s.soak_seconds:g} s at each"
+            + (", judged by `migrate ramp` where it exists" if s.judged else "")
         ),
         _ramped,
         _ramp,
