@@ -9,6 +9,7 @@ from typing import Any
 
 import pglast
 from pglast import ast
+from pglast.visitors import Visitor
 
 #: Statements that change one target table: node type, and the field that names it.
 WRITING = {
@@ -20,16 +21,20 @@ WRITING = {
 #: Statements without tables of their own that any service may run.
 HARMLESS = (
     ast.TransactionStmt,
-    ast.VariableSetStmt,
     ast.VariableShowStmt,
-    ast.ListenStmt,
-    ast.UnlistenStmt,
     ast.NotifyStmt,
     ast.DeallocateStmt,
     ast.DiscardStmt,
     ast.ClosePortalStmt,
     ast.FetchStmt,
     ast.CallStmt,
+)
+CURSOR_OPT_HOLD = 0x0020  # nodes/parsenodes.h of PostgreSQL
+#: Statements that may leave something behind in the session; `session_state` says whether they do.
+LEAVING_STATE = (ast.VariableSetStmt, ast.ListenStmt, ast.UnlistenStmt)
+#: Functions whose locks outlive the transaction: the next user of a pooled connection would hold them.
+SESSION_LOCKS = frozenset(
+    f"pg_{attempt}advisory_lock{kind}" for attempt in ("", "try_") for kind in ("", "_shared")
 )
 #: Schemas that every role may read.
 CATALOGUES = frozenset({"pg_catalog", "information_schema"})
@@ -87,7 +92,8 @@ def table_use(sql: str) -> TableUse:
 
 
 def _collect(statement: Any, reads: set[str], writes: set[str], refused: list[str]) -> None:
-    if isinstance(statement, HARMLESS):
+    refused.extend(session_state(statement))
+    if isinstance(statement, HARMLESS + LEAVING_STATE):
         return
     if isinstance(statement, ast.ExplainStmt | ast.DeclareCursorStmt | ast.PrepareStmt):
         _collect(statement.query, reads, writes, refused)
@@ -104,6 +110,43 @@ def _collect(statement: Any, reads: set[str], writes: set[str], refused: list[st
         _collect_query(statement, frozenset(), reads, writes)
     else:
         refused.append(type(statement).__name__.removesuffix("Stmt").upper())
+
+
+def session_state(statement: Any) -> Iterator[str]:
+    """What a statement leaves behind in its session after the transaction, in words.
+
+    Pools hand connections on as they are, so whatever stays would be the next user's.
+    """
+    match statement:
+        case ast.VariableSetStmt(is_local=False) if statement.name != "TRANSACTION":
+            yield "SET for the session; use SET LOCAL"
+        case ast.ListenStmt() | ast.UnlistenStmt():
+            yield "LISTEN on a pooled connection"
+        case ast.DeclareCursorStmt() if (statement.options or 0) & CURSOR_OPT_HOLD:
+            yield "a cursor WITH HOLD"
+    calls = _Calls()
+    calls(statement)
+    for call in calls.found:
+        name = call.funcname[-1].sval
+        if name in SESSION_LOCKS:
+            yield f"{name} for the session; use pg_advisory_xact_lock"
+        elif name == "set_config" and not _is_true(call.args[-1]):
+            yield "set_config for the session; let its last argument be true"
+
+
+def _is_true(argument: Any) -> bool:
+    return isinstance(argument, ast.A_Const) and getattr(argument.val, "boolval", None) is True
+
+
+class _Calls(Visitor):
+    """Collects the function calls of a statement."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[Any] = []
+
+    def visit_FuncCall(self, _ancestors: Any, node: Any) -> None:  # noqa: N802 - pglast's name
+        self.found.append(node)
 
 
 def _collect_query(node: Any, hidden: frozenset[str], reads: set[str], writes: set[str]) -> None:

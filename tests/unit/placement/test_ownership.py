@@ -61,3 +61,35 @@ def test_a_service_may_only_touch_its_tables(sql: str, expected: tuple[str, ...]
 def test_sql_that_cannot_be_parsed_is_refused() -> None:
     (found,) = violations("SELEC 1", CHAT)
     assert "cannot be parsed" in found
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SET search_path = other",
+        "RESET ALL",
+        "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+        "LISTEN news",
+        "SELECT pg_advisory_lock(1)",
+        "WITH held AS (SELECT pg_try_advisory_lock(1)) SELECT 1 FROM held",
+        "SELECT set_config('a.b', '1', false)",
+        "SELECT set_config('a.b', '1', $1)",
+        "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+    ],
+)
+def test_nothing_may_stay_in_the_session_of_a_pooled_connection(sql: str) -> None:
+    assert violations(sql, TableGrants()) != ()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SET LOCAL lock_timeout = '1s'",
+        "SET TRANSACTION READ ONLY",
+        "SELECT pg_advisory_xact_lock(1)",
+        "SELECT set_config('a.b', $1, true)",
+        "DECLARE c CURSOR FOR SELECT 1",
+    ],
+)
+def test_what_ends_with_the_transaction_is_allowed(sql: str) -> None:
+    assert violations(sql, TableGrants()) == ()
