@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import asyncpg
@@ -11,63 +10,28 @@ import pytest
 from pydantic import SecretStr
 
 from services.auth.settings import AuthSettings
-from shared.manifest import load_manifest
-from shared.ratelimit.buckets import parse_rate_limits
-from tests.support.people import SECRET, STANDARD_SECRET
-from tests.support.platform_database import one_for_all
-from tests.support.service_roles import service_role
-from tests.support.stand_in_process import StandIns, stand_in_process
+from tests.support.people import STANDARD_SECRET
+from tests.support.vendor_service import (
+    common_values,
+    database,
+    dsn,
+    process,
+    role_dsn,
+    stand_ins,
+)
 
-MANIFEST = load_manifest()
-WAIT_SECONDS = 20.0
-
-
-@pytest.fixture(scope="session")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIns]:
-    with stand_in_process(tmp_path_factory.mktemp("outbox")) as found:
-        yield found
-
-
-@pytest.fixture
-def stand_ins(process: StandIns) -> StandIns:
-    """The vendors, as clean as new."""
-    process.reset()
-    return process
+__all__ = ["common_values", "database", "dsn", "process", "role_dsn", "stand_ins"]
 
 
 @pytest.fixture(scope="module")
-def dsn(postgres_url: str) -> Iterator[str]:
-    with one_for_all(postgres_url) as made:
-        yield made
+def service() -> str:
+    return "auth"
 
 
 @pytest.fixture
-async def database(dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of the test's own, after what other tests left is gone."""
-    connection = await asyncpg.connect(dsn)
-    await connection.execute("TRUNCATE users, webhook_inbox, outbox, inbox CASCADE")
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture(scope="module")
-def role_dsn(dsn: str) -> Iterator[str]:
-    """The same database with the rights that the service has on a real host, and no others."""
-    with asyncio.Runner() as runner:
-        role = service_role(dsn, MANIFEST, "auth")
-        yield runner.run(role.__aenter__())
-        runner.run(role.__aexit__(None, None, None))
-
-
-@pytest.fixture
-def values(role_dsn: str, redis_url: str, rabbitmq_url: str) -> dict[str, Any]:
+def values(common_values: dict[str, Any]) -> dict[str, Any]:
     """What every process of the service is told."""
-    return {
-        "shared_database_url": SecretStr(role_dsn),
-        "redis_url": SecretStr(redis_url),
-        "rabbitmq_url": SecretStr(rabbitmq_url),
-        "jwt_secrets": (SecretStr(SECRET),),
-        "rate_limits": parse_rate_limits("off"),
+    return common_values | {
         "webhook_secrets_supabase": (SecretStr(STANDARD_SECRET),),
         "webhook_secrets_clerk": (SecretStr(STANDARD_SECRET),),
     }
@@ -76,13 +40,6 @@ def values(role_dsn: str, redis_url: str, rabbitmq_url: str) -> dict[str, Any]:
 @pytest.fixture
 def web_settings(values: dict[str, Any]) -> Callable[..., AuthSettings]:
     return lambda **changes: AuthSettings(**(values | changes))
-
-
-async def until(look: Callable[[], Awaitable[object]], wanted: object) -> None:
-    """Wait for what comes through deliveries."""
-    async with asyncio.timeout(WAIT_SECONDS):
-        while await look() != wanted:
-            await asyncio.sleep(0.02)
 
 
 async def kinds(database: asyncpg.Connection) -> list[str]:

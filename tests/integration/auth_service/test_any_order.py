@@ -15,7 +15,8 @@ from services.auth.effects import webhook_effects
 from services.auth.settings import AuthSettings
 from shared.placement.service import open_service_database
 from shared.webhooks import WebhookProcessor
-from tests.integration.auth_service.conftest import MANIFEST, kinds
+from tests.integration.auth_service.conftest import kinds
+from tests.support.vendor_service import MANIFEST
 
 
 @pytest.fixture

@@ -22,9 +22,10 @@ from services.auth.effects import webhook_effects
 from services.auth.settings import AuthSettings
 from shared.placement.service import open_service_database
 from shared.webhooks import WebhookProcessor
-from tests.integration.auth_service.conftest import MANIFEST, kinds, until
+from tests.integration.auth_service.conftest import kinds
 from tests.support.people import SECRET, STANDARD_SECRET, as_bytes
 from tests.support.served_app import served
+from tests.support.vendor_service import MANIFEST, until
 
 SUPABASE = "/api/webhooks/supabase"
 TOKEN = {"Authorization": f"Bearer {STANDARD_SECRET}"}

@@ -9,10 +9,11 @@ import httpx
 
 from services.auth.app import build
 from services.auth.settings import AuthSettings
-from tests.integration.auth_service.conftest import MANIFEST, kinds, until
+from tests.integration.auth_service.conftest import kinds
 from tests.support.people import STANDARD_SECRET, bearer, error_code
 from tests.support.served_app import served
 from tests.support.stand_in_process import StandIns
+from tests.support.vendor_service import MANIFEST, until
 
 ORIGIN = "http://localhost:3000"
 EMAIL = "cleo@example.com"

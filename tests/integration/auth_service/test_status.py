@@ -12,8 +12,8 @@ from starlette.routing import Route
 
 from services.auth.app import build
 from services.auth.settings import AuthSettings
-from tests.integration.auth_service.conftest import MANIFEST
 from tests.support.served_app import served
+from tests.support.vendor_service import MANIFEST
 
 
 def other_app(status: str) -> Starlette:

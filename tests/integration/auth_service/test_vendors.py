@@ -14,10 +14,11 @@ from pydantic import SecretStr
 
 from services.auth.app import build
 from services.auth.settings import AuthSettings
-from tests.integration.auth_service.conftest import MANIFEST, kinds, until
+from tests.integration.auth_service.conftest import kinds
 from tests.support.people import STANDARD_SECRET, bearer, error_code
 from tests.support.served_app import served
 from tests.support.stand_in_process import StandIns
+from tests.support.vendor_service import MANIFEST, until
 
 ANN = "ann@example.com"
 PASSWORD = "correct horse"

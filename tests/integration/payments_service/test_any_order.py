@@ -17,7 +17,8 @@ from services.payments.effects import webhook_effects
 from services.payments.settings import PaymentsSettings
 from shared.placement.service import open_service_database
 from shared.webhooks import WebhookProcessor
-from tests.integration.payments_service.conftest import MANIFEST, people_of
+from tests.support.people import People
+from tests.support.vendor_service import MANIFEST
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PERIOD_END = 2_000_000_000
@@ -112,7 +113,7 @@ async def forget(database: asyncpg.Connection) -> list[str]:
 async def test_stripe_in_every_order_ends_the_same(
     database: asyncpg.Connection, processor: WebhookProcessor
 ) -> None:
-    ana = await people_of(httpx.AsyncClient(), database).new()
+    ana = await People(httpx.AsyncClient(), database).new()
     orders = random.Random(7).sample(list(permutations(range(5))), 30)
     for order in [tuple(range(5)), *orders]:
         ended = await play(database, processor, "stripe", stripe_story(ana.id), order)
@@ -126,7 +127,7 @@ async def test_stripe_in_every_order_ends_the_same(
 async def test_the_stores_in_every_order_end_the_same(
     database: asyncpg.Connection, processor: WebhookProcessor
 ) -> None:
-    ana = await people_of(httpx.AsyncClient(), database).new()
+    ana = await People(httpx.AsyncClient(), database).new()
     for order in permutations(range(4)):
         statuses, row, money = await play(
             database, processor, "revenuecat", store_story(ana.id), order

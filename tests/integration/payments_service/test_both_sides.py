@@ -22,9 +22,9 @@ from services.payments.effects import webhook_effects
 from services.payments.settings import PaymentsSettings
 from shared.placement.service import open_service_database
 from shared.webhooks import WebhookProcessor
-from tests.integration.payments_service.conftest import MANIFEST, people_of
-from tests.support.people import SECRET, Person
+from tests.support.people import SECRET, People, Person
 from tests.support.served_app import served
+from tests.support.vendor_service import MANIFEST
 
 SUBSCRIPTION = "/api/payments/subscription"
 
@@ -54,7 +54,7 @@ async def counted(database: asyncpg.Connection) -> dict[str, int]:
 async def test_one_button_pressed_at_both_apps_changes_a_subscription_once(
     sides: tuple[httpx.AsyncClient, httpx.AsyncClient], database: asyncpg.Connection
 ) -> None:
-    people = people_of(sides[0], database)
+    people = People(sides[0], database)
     ana = await people.new(tier=1)
     twins = [Person(ana.id, ana.email, side, ana.headers) for side in sides]
     answers = await asyncio.gather(
@@ -76,7 +76,7 @@ async def test_a_promo_code_is_used_once_whichever_app_is_asked(
         "INSERT INTO promo_codes (code, kind, quota_type, bonus_amount)"
         " VALUES ('GIFT', 'quota_bonus', 'chat', 3)"
     )
-    ana = await people_of(sides[0], database).new()
+    ana = await People(sides[0], database).new()
     twins = [Person(ana.id, ana.email, side, ana.headers) for side in sides]
     path = "/api/payments/promo-codes/redeem"
     answers = await asyncio.gather(
@@ -93,7 +93,7 @@ async def test_a_promo_code_is_used_once_whichever_app_is_asked(
 async def test_a_key_of_one_app_replays_in_the_other(
     sides: tuple[httpx.AsyncClient, httpx.AsyncClient], database: asyncpg.Connection
 ) -> None:
-    ana = await people_of(sides[0], database).new(tier=1)
+    ana = await People(sides[0], database).new(tier=1)
     twins = [Person(ana.id, ana.email, side, ana.headers) for side in sides]
     key = {"Idempotency-Key": str(uuid.uuid4())}
     first = await twins[0].post(f"{SUBSCRIPTION}/cancel", headers=key)
@@ -108,7 +108,7 @@ async def test_deliveries_that_both_apps_claim_are_applied_by_state_and_once(
     database: asyncpg.Connection,
     sides: tuple[httpx.AsyncClient, httpx.AsyncClient],
 ) -> None:
-    ana = await people_of(sides[0], database).new()
+    ana = await People(sides[0], database).new()
     old = Worker(Settings(database_url=dsn, jwt_secrets=(SECRET,)))
     ids = await _store_life_of_a_subscription(database, ana.id)
     async with (

@@ -18,10 +18,10 @@ from services.payments.reconcile import reconcile
 from services.payments.settings import PaymentsSettings, PaymentsWorkerSettings
 from shared.placement import Database
 from shared.webhooks import WebhookProcessor
-from tests.integration.payments_service.conftest import MANIFEST, people_of, until
-from tests.support.people import STRIPE_SECRET, Person, error_code
+from tests.support.people import STRIPE_SECRET, People, Person, error_code
 from tests.support.served_app import served
 from tests.support.stand_in_process import StandIns
+from tests.support.vendor_service import MANIFEST, until
 
 # stripe's asynchronous httpx client passes `data=` where httpx wants `content=`
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning")
@@ -99,7 +99,7 @@ async def test_a_purchase_and_every_change_of_it_go_through_the_client_of_stripe
     client: httpx.AsyncClient, stand_ins: StandIns, database: asyncpg.Connection
 ) -> None:
     deliver(stand_ins, client)
-    ana = await people_of(client, database).new()
+    ana = await People(client, database).new()
     await pay(stand_ins, ana)
 
     async def state() -> tuple[Any, ...]:
@@ -148,7 +148,7 @@ async def test_a_purchase_and_every_change_of_it_go_through_the_client_of_stripe
 async def test_a_declined_card_changes_nothing(
     client: httpx.AsyncClient, stand_ins: StandIns, database: asyncpg.Connection
 ) -> None:
-    people = people_of(client, database)
+    people = People(client, database)
     ana = await people.new()
     await pay(stand_ins, ana)
     subscription = at_stripe(stand_ins, "subscriptions")["data"][0]
@@ -170,7 +170,7 @@ async def test_an_unreachable_stripe_is_a_failed_provider_and_no_lost_row(
         stripe_api_base="http://127.0.0.1:9",
     )
     async with served(build(settings, MANIFEST)) as client:
-        people = people_of(client, database)
+        people = People(client, database)
         ana = await people.new(tier=1)
         answer = await ana.post(f"{SUBSCRIPTION}/cancel")
         assert (answer.status_code, error_code(answer)) == (504, "PROVIDER_TIMEOUT")
@@ -184,7 +184,7 @@ async def test_the_reconciliation_finds_what_was_never_delivered_and_then_nothin
     database: asyncpg.Connection,
     worker_settings: Callable[..., PaymentsWorkerSettings],
 ) -> None:
-    ana = await people_of(client, database).new()
+    ana = await People(client, database).new()
     await pay(stand_ins, ana)  # nobody listens to the stand-in
     assert (await shown(ana))["status"] == "none"
     settings = worker_settings(**live(stand_ins))
@@ -205,7 +205,7 @@ async def test_the_reconciliation_repairs_state_and_names_what_a_person_must_loo
     database: asyncpg.Connection,
     worker_settings: Callable[..., PaymentsWorkerSettings],
 ) -> None:
-    people = people_of(client, database)
+    people = People(client, database)
     ana, ben = await people.new(), await people.new()
     await pay(stand_ins, ana)
     await pay(stand_ins, ben)
@@ -229,7 +229,7 @@ async def test_the_stores_are_asked_about_what_is_open_here(
     database: asyncpg.Connection,
     worker_settings: Callable[..., PaymentsWorkerSettings],
 ) -> None:
-    people = people_of(client, database)
+    people = People(client, database)
     store = {"provider": "revenuecat", "price_id": "sx_pro_monthly"}
     ana, ben, eve = await people.new(), await people.new(), await people.new()
     for person in (ana, ben, eve):

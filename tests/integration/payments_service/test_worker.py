@@ -27,9 +27,10 @@ from shared.events.topology import Names
 from shared.placement import Connection, Database
 from shared.placement.service import open_service_database
 from shared.quota import Quotas
-from tests.integration.payments_service.conftest import MANIFEST, people_of
+from tests.support.people import People
 from tests.support.queues import remove_queues
 from tests.support.served_app import free_port
+from tests.support.vendor_service import MANIFEST
 
 ROOT = Path(__file__).resolve().parents[3]
 START_SECONDS = 40.0
@@ -61,7 +62,7 @@ async def test_the_handlers_are_those_that_the_manifest_subscribes(opened: Datab
 async def test_a_deleted_account_keeps_only_what_the_books_need(
     opened: Database, database: asyncpg.Connection
 ) -> None:
-    people = people_of(httpx.AsyncClient(), database)
+    people = People(httpx.AsyncClient(), database)
     ana = await people.new(tier=2)
     await database.execute(
         "INSERT INTO payment_transactions (user_id, provider, provider_ref, kind, amount, currency,"
@@ -83,7 +84,7 @@ async def test_a_deleted_account_keeps_only_what_the_books_need(
 async def test_a_bonus_comes_once_and_not_to_those_who_left(
     opened: Database, database: asyncpg.Connection
 ) -> None:
-    people = people_of(httpx.AsyncClient(), database)
+    people = People(httpx.AsyncClient(), database)
     ana, ben = await people.new(), await people.new()
     await database.execute(
         "UPDATE users SET deleted_at = now(), email = NULL WHERE id = $1", ben.id
@@ -100,7 +101,7 @@ async def test_a_bonus_comes_once_and_not_to_those_who_left(
 async def test_a_charge_that_was_left_open_is_settled_by_the_event_of_its_result(
     opened: Database, database: asyncpg.Connection
 ) -> None:
-    ana = await people_of(httpx.AsyncClient(), database).new()
+    ana = await People(httpx.AsyncClient(), database).new()
     quotas = Quotas(opened.shared)
     held = await quotas.reserve(UUID(ana.id), "story")
     story = {"story_id": str(uuid.uuid4()), "generated": True, "reservation_id": str(held.id)}
