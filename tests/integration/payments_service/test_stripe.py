@@ -118,6 +118,16 @@ async def test_a_purchase_and_every_change_of_it_go_through_the_client_of_stripe
     soon = (datetime.now(UTC) + timedelta(days=3)).isoformat()
     paused = await ana.post(f"{SUBSCRIPTION}/pause", json={"resumes_at": soon})
     assert (paused.json()["status"], paused.json()["tier"]) == ("paused", 0)
+
+    async def applied() -> set[str]:
+        done = "SELECT event_id FROM webhook_inbox WHERE status IN ('processed', 'ignored')"
+        return {row["event_id"] for row in await database.fetch(done)}
+
+    # Stripe's times are whole seconds: what is told late within one may show an older state till then.
+    await until(
+        applied, {event["id"] for event in at_stripe(stand_ins, "events?limit=100")["data"]}
+    )
+    assert await state() == ("paused", 0, "stripe")
     assert (await ana.post(f"{SUBSCRIPTION}/resume")).json()["status"] == "active"
     assert (await ana.post(f"{SUBSCRIPTION}/cancel")).json()["cancel_at_period_end"] is True
     portal = await ana.post("/api/payments/billing-portal")
